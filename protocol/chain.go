@@ -13,8 +13,8 @@ import (
 // one: dropped, waiting, a fork, or a link of its feed (see [State]).
 var (
 	// ErrDrop: undecodable, of another network, of an author whose key is
-	// unknown at its checkpoint, or wrongly signed. It is forgotten, and
-	// costs the peer that sent it.
+	// unknown at its checkpoint, in another organisation's name, or wrongly
+	// signed. It is forgotten, and costs the peer that sent it.
 	ErrDrop = errors.New("record dropped")
 	// ErrWait: it may be good later: of a newer version, under a checkpoint
 	// above ours, or after a gap. It is asked for again.
@@ -228,6 +228,9 @@ func Open(m Members, env Envelope) (*Signed, error) {
 		}
 		return nil, fmt.Errorf("%w: its author is unknown at its checkpoint", ErrDrop)
 	}
+	if node.Org != core.Author {
+		return nil, fmt.Errorf("%w: its author node is not of its author organisation", ErrDrop)
+	}
 	if err := crypto.Verify(node.Author, labelRecord, crypto.Hash(network), env.Core, env.Signature); err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrDrop, err)
 	}
@@ -366,7 +369,7 @@ func (c Chain) judge(m Members, s *Signed, n *Chain) Code {
 	if k.Expiry < k.Day || k.Expiry > k.Day+MaxKeepDays {
 		return CodeExpiry
 	}
-	if s.node.Org != k.Author || s.node.Status != Active {
+	if s.node.Status != Active {
 		return CodeAuthor
 	}
 	if o, ok := m.OrgAt(k.Author, k.Size); !ok || o.Status != Active {
