@@ -318,6 +318,8 @@ type Chain struct {
 func (c Chain) Link(m Members, s *Signed) (*Record, Chain, error) {
 	k := &s.core
 	switch {
+	case c.Seq > 0 && (k.Node != c.Node || !k.Audience.equal(c.Audience)):
+		return nil, c, fmt.Errorf("%w: of another feed", ErrDrop)
 	case k.Seq <= c.Seq:
 		return nil, c, ErrKnown
 	case k.Seq > c.Seq+1:

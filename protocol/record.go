@@ -222,6 +222,10 @@ func (a Audience) shape(author OrgID) error {
 	return nil
 }
 
+func (a Audience) equal(b Audience) bool {
+	return a.Group == b.Group && slices.Equal(a.Orgs, b.Orgs) && slices.Equal(a.Except, b.Except)
+}
+
 func sortedOrgs(o []OrgID) bool {
 	for i := 1; i < len(o); i++ {
 		if o[i-1].Compare(o[i]) >= 0 {
