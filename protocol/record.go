@@ -185,7 +185,7 @@ func (c *Core) shape() error {
 			}
 		}
 		for _, h := range k.Honours {
-			if len(h) > MaxOp {
+			if len(h) == 0 || len(h) > MaxOp {
 				return bad("take-away operation of %d bytes", len(h))
 			}
 		}
