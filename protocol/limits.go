@@ -21,7 +21,7 @@ const (
 	MaxInline  = 64 << 10  // sections sent at once with a core; larger ones are asked for
 	MaxFrame   = 32 << 20  // one message on a stream
 	MaxReceipt = 64 << 10  // an encoded receipt
-	MaxBody    = MaxSection - 4096
+	MaxBody    = 15 << 20  // one section's body: with header, padding and seal it fits MaxSection
 	MaxInner   = 64 << 10 // an encoded inner header
 	MaxRefs    = 256      // references of one inner header
 	MaxKind    = 64       // characters of a kind
