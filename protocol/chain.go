@@ -67,6 +67,7 @@ const (
 	CodeKey        Code = 10 // it does not name the feed's newest key
 	CodeSet        Code = 11 // a section of no set, or section 0 not for the whole audience
 	CodeHonours    Code = 12 // a take-away operation that is none
+	CodeClosed     Code = 13 // the feed was refused in too many places: nothing more is linked in it
 )
 
 var codeText = map[Code]string{
@@ -75,6 +76,7 @@ var codeText = map[Code]string{
 	CodeAudience: "addressed to someone never enrolled", CodeCustodian: "a custodian that may not be one",
 	CodeReaders: "readers are not the ones that the audience makes", CodeKeyOverdue: "sealed under an overdue key",
 	CodeKey: "not sealed under the newest key", CodeSet: "a section for no reader set", CodeHonours: "an invalid take-away operation",
+	CodeClosed: "its feed was refused too often",
 }
 
 func (c Code) String() string {
@@ -358,6 +360,9 @@ func (c Chain) Link(m Members, s *Signed) (*Record, Chain, error) {
 // judge is every check of a core against the register, cheapest first.
 func (c Chain) judge(m Members, s *Signed, n *Chain) Code {
 	k := &s.core
+	if len(c.Refused) >= MaxRanges-1 {
+		return CodeClosed
+	}
 	if root, ok := m.RootAt(k.Size); !ok || root != k.Root {
 		return CodeRoot
 	}
@@ -581,9 +586,11 @@ func appendRefusal(list []Refusal, seq uint64, code Code) []Refusal {
 	return append(out, Refusal{seq, seq, code})
 }
 
+// appendRange widens the last range where there may be no more of them: to
+// vouch for less than one holds does no harm.
 func appendRange(list []Range, seq uint64) []Range {
 	out := slices.Clone(list)
-	if n := len(out); n > 0 && out[n-1].To+1 == seq {
+	if n := len(out); n > 0 && (out[n-1].To+1 == seq || n == MaxRanges) {
 		out[n-1].To = seq
 		return out
 	}

@@ -22,11 +22,11 @@ const (
 	MaxFrame   = 32 << 20  // one message on a stream
 	MaxReceipt = 64 << 10  // an encoded receipt
 	MaxBody    = 15 << 20  // one section's body: with header, padding and seal it fits MaxSection
-	MaxInner   = 64 << 10 // an encoded inner header
-	MaxRefs    = 256      // references of one inner header
-	MaxKind    = 64       // characters of a kind
-	MaxGroup   = 64       // characters of a group's name
-	MaxOp      = 64 << 10 // one encoded register operation
+	MaxInner   = 64 << 10  // an encoded inner header
+	MaxRefs    = 256       // references of one inner header
+	MaxKind    = 64        // characters of a kind
+	MaxGroup   = 64        // characters of a group's name
+	MaxOp      = 64 << 10  // one encoded register operation
 	MaxLeaf    = 128 << 10
 	MaxRanges  = 1024 // refused or held ranges of a receipt
 
