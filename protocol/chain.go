@@ -61,7 +61,7 @@ const (
 	CodeExpiry     Code = 4  // expires before its day, too late, or after its key record
 	CodeAuthor     Code = 5  // the author was not active at its own checkpoint
 	CodeAudience   Code = 6  // the audience names someone never enrolled
-	CodeCustodian  Code = 7  // a custodian is police, inactive or has not offered; or none is named and one must be
+	CodeCustodian  Code = 7  // a custodian is police, inactive or has not offered; or none but the author is named and one must be
 	CodeReaders    Code = 8  // a reader set is not what the register and the audience make it
 	CodeKeyOverdue Code = 9  // a new key was due
 	CodeKey        Code = 10 // it does not name the feed's newest key
@@ -448,14 +448,15 @@ func judgeCustodians(m Members, k *Core) Code {
 			must = false
 		}
 	}
-	if must && len(k.Key.Custodians) == 0 {
-		return CodeCustodian
-	}
 	for _, o := range k.Key.Custodians {
 		org, ok := m.OrgAt(o, k.Size)
 		if !ok || !MayKeep(org) {
 			return CodeCustodian
 		}
+		must = must && o == k.Author // one's own copies survive nothing
+	}
+	if must {
+		return CodeCustodian
 	}
 	return 0
 }
