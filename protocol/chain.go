@@ -519,6 +519,8 @@ func (c Chain) KeyDue(m Members, seq uint64, day Day, size uint64) string {
 		return "the feed has no key yet"
 	case c.Key.dueByAge(day, seq):
 		return "the key is old"
+	case day > c.Key.Expiry:
+		return "the key record expires" // and no record under it may outlive it
 	}
 	return c.Key.dueByRegister(m, c.Author, c.Audience, size)
 }

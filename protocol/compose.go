@@ -48,6 +48,9 @@ func (w Writer) OpenFeed(c Chain, a Audience, parts [][]OrgID, custodians []OrgI
 	fail := func(err error) (*Record, Chain, []seal.FeedKey, error) {
 		return nil, c, nil, fmt.Errorf("open feed: %w", err)
 	}
+	if a.Group != "" {
+		return fail(fmt.Errorf("group audiences need a newer program"))
+	}
 	core, err := w.next(c, a, day, expiry)
 	if err != nil {
 		return fail(err)
@@ -146,8 +149,11 @@ func (w Writer) finish(c Chain, core Core, sections [][]byte) (*Record, Chain, e
 	if err != nil {
 		return nil, c, fmt.Errorf("write record: %w", err)
 	}
-	if r.state != Linked {
+	switch r.state {
+	case Refused:
 		return nil, c, fmt.Errorf("write record: others would refuse it: %s", r.code)
+	case Held:
+		return nil, c, fmt.Errorf("write record: this node is suspended or revoked")
 	}
 	r.sections = sections
 	return r, n, nil
