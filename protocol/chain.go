@@ -345,8 +345,6 @@ func (c Chain) Link(m Members, s *Signed) (*Record, Chain, error) {
 	}
 	n.Size, n.Day = k.Size, k.Day
 	if k.Key != nil {
-		n.Key, _ = KeyLinkOf(k)
-		n.Key.Struck, _ = strikes(m, k)
 		n.Custody = custody(c.Custody, k.Key.Custodians, k.Seq)
 		n.dueAt = k.Size
 	}
@@ -357,7 +355,8 @@ func (c Chain) Link(m Members, s *Signed) (*Record, Chain, error) {
 	return r, n, nil
 }
 
-// judge is every check of a core against the register, cheapest first.
+// judge is every check of a core against the register, cheapest first. Into n
+// it puts only the new key of a record without fault, and dueAt.
 func (c Chain) judge(m Members, s *Signed, n *Chain) Code {
 	k := &s.core
 	if len(c.Refused) >= MaxRanges-1 {
@@ -390,7 +389,12 @@ func (c Chain) judge(m Members, s *Signed, n *Chain) Code {
 		}
 	}
 	if k.Key != nil {
-		return judgeKey(m, k)
+		struck, code := judgeKey(m, k)
+		if code == 0 {
+			n.Key, _ = KeyLinkOf(k)
+			n.Key.Struck = struck
+		}
+		return code
 	}
 	d := k.Data
 	if c.Key.Seq == 0 || d.Key != c.Key.Seq {
@@ -416,29 +420,29 @@ func (c Chain) judge(m Members, s *Signed, n *Chain) Code {
 	return 0
 }
 
-func judgeKey(m Members, k *Core) Code {
+func judgeKey(m Members, k *Core) ([]Struck, Code) {
 	struck, ok := strikes(m, k)
 	if !ok {
-		return CodeHonours
+		return nil, CodeHonours
 	}
 	if code := judgeCustodians(m, k); code != 0 {
-		return code
+		return nil, code
 	}
 	want := WholeSet(m, k.Author, k.Audience, k.Size, struck)
 	if len(want) == 0 || !slices.Equal(want, k.Key.Sets[0].Readers) {
-		return CodeReaders
+		return nil, CodeReaders
 	}
 	for _, set := range k.Key.Sets[1:] {
 		if !set.Has(k.Author) {
-			return CodeReaders
+			return nil, CodeReaders
 		}
 		for _, r := range set.Readers {
 			if !slices.Contains(want, r) {
-				return CodeReaders
+				return nil, CodeReaders
 			}
 		}
 	}
-	return 0
+	return struck, 0
 }
 
 func judgeCustodians(m Members, k *Core) Code {
