@@ -85,6 +85,11 @@ func DecodeOpen[T any](b []byte, max int) (v T, err error) {
 	if len(b) > max {
 		return v, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrEncoding, len(b), max)
 	}
+	// With no unknown field, which is nearly always, the strict way is
+	// cheaper and allows nothing that the other does not.
+	if v, err := Decode[T](b, max); err == nil {
+		return v, nil
+	}
 	var whole any
 	if err := openMode.Unmarshal(b, &whole); err != nil {
 		return v, fmt.Errorf("%w: %v", ErrEncoding, err)
