@@ -25,7 +25,7 @@ func TestExample(t *testing.T) {
 	if warnings, err := a.Profile(); err != nil || len(warnings) > 0 {
 		t.Errorf("profile: %v, warnings %v", err, warnings)
 	}
-	if a.Category() != "new-modus-operandi" || a.TLP() != TLPAmber || a.Banner() != "EXERCISE" {
+	if a.Category() != CategoryGoodPractice || a.TLP() != TLPAmber || a.Banner() != "EXERCISE" {
 		t.Errorf("category %q, label %s, banner %q", a.Category(), a.TLP(), a.Banner())
 	}
 	b, err := a.CAP()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/national-alliance/alliance/protocol"
 )
 
 // MaxHeadline is the length of a headline in characters.
@@ -48,6 +50,41 @@ func (a *Alert) Profile() (warnings []Finding, err error) {
 	p := &profile{}
 	p.alert(a)
 	return p.warnings, errors.Join(p.errs...)
+}
+
+// CheckIssue holds all that speaks for or against a record of kind issue or
+// update: [Alert.Profile], [MayIssue] for an author of that class and finer
+// kind and an audience of those classes, and that sent is at most a day after
+// the record's own time (Unix seconds), since expiry counts from it. An author
+// asks it before it seals, a reader when a record arrives; a reader shows an
+// alert that fails as breaking the rule named, and one with an unknown
+// category (a newer vocabulary) as it is. [Findings] lists the error's parts.
+func (a *Alert) CheckIssue(class protocol.Class, kind string, audience []protocol.Class, at int64) (warnings []Finding, err error) {
+	warnings, err = a.Profile()
+	if a.Sent.Unix() > at+day {
+		err = errors.Join(err, &Finding{RuleDateTime, "alert/sent", "the alert was sent more than a day in the future; look at the clock"})
+	}
+	c := a.Category()
+	if _, known := c.Lookup(); known {
+		err = errors.Join(err, MayIssue(class, kind, c, a.Scope, audience))
+	}
+	return warnings, err
+}
+
+// Findings lists the findings in an error of this package, joined or not; an
+// error that holds none gives none.
+func Findings(err error) (list []Finding) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			list = append(list, Findings(e)...)
+		}
+		return list
+	}
+	var f *Finding
+	if errors.As(err, &f) {
+		list = append(list, *f)
+	}
+	return list
 }
 
 type profile struct {
@@ -117,8 +154,12 @@ func (p *profile) reach(a *Alert) {
 func (p *profile) category(a *Alert) {
 	c := a.Category()
 	row, known := c.Lookup()
-	if !known {
-		p.fail(RuleCategory, "alert", fmt.Sprintf("the infos do not name one known category as eventCode %s (%q)", EventCode, clip(string(c))))
+	switch {
+	case c == "": // none at all: said for each info
+		p.sameCategory(a)
+		return
+	case !known:
+		p.fail(RuleCategory, "alert/info[1]/eventCode", fmt.Sprintf("category %q is not known to this version", clip(string(c))))
 		return
 	}
 	if !oneOf(each[Category](a.Codes), c) {
@@ -129,6 +170,17 @@ func (p *profile) category(a *Alert) {
 	}
 	if c == CategoryMissingChild && len(a.Incidents) == 0 {
 		p.fail(RuleMissingChild, "alert/incidents", "a missing child is named by the police or TrackChild reference alone, in incidents")
+	}
+}
+
+func (p *profile) sameCategory(a *Alert) {
+	for _, i := range a.Infos {
+		for _, c := range i.EventCodes {
+			if c.Name == EventCode {
+				p.fail(RuleCategory, "alert", "the infos name different categories as eventCode "+EventCode)
+				return
+			}
+		}
 	}
 }
 
