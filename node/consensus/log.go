@@ -123,7 +123,7 @@ func (b box) openEntry(l *raft.Log) error {
 // GetLog reads and opens the entry at index.
 func (s *sealedLog) GetLog(index uint64, l *raft.Log) error {
 	var got raft.Log
-	if err := s.WAL.GetLog(index, &got); err != nil {
+	if err := s.readWAL(index, &got); err != nil {
 		if errors.Is(err, wal.ErrNotFound) {
 			return raft.ErrLogNotFound
 		}
@@ -137,6 +137,20 @@ func (s *sealedLog) GetLog(index uint64, l *raft.Log) error {
 	}
 	*l = got
 	return nil
+}
+
+// readWAL turns raft-wal's errors and panics over damaged bytes into ErrDamaged.
+func (s *sealedLog) readWAL(index uint64, l *raft.Log) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
+	err = s.WAL.GetLog(index, l)
+	if err != nil && !errors.Is(err, wal.ErrNotFound) && !errors.Is(err, wal.ErrClosed) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return err
 }
 
 func (s *sealedLog) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
@@ -224,7 +238,11 @@ func (s *sealedLog) check(snapshot uint64) error {
 	}
 	var l raft.Log
 	for i := first; i <= last; i++ {
-		if err := s.GetLog(i, &l); err != nil {
+		err := s.GetLog(i, &l)
+		if errors.Is(err, raft.ErrLogNotFound) {
+			err = fmt.Errorf("raft log entry %d: %w: it is missing", i, ErrDamaged)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -261,18 +279,11 @@ func openMark(dir string, key [32]byte, first bool) (*markFile, error) {
 			return nil, fmt.Errorf("write raft mark: %w", err)
 		}
 	}
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("raft mark: %w: the file is gone", ErrDamaged)
-	}
+	last, err := readMark(dir, key)
 	if err != nil {
-		return nil, fmt.Errorf("read raft mark: %w", err)
+		return nil, err
 	}
-	plain, err := m.box.open(b, nil)
-	if err != nil || len(plain) != 8 {
-		return nil, fmt.Errorf("raft mark: %w, or sealed under another key", ErrDamaged)
-	}
-	m.last = binary.BigEndian.Uint64(plain)
+	m.last = last
 	if m.f, err = os.OpenFile(path, os.O_RDWR, 0o600); err != nil {
 		return nil, fmt.Errorf("open raft mark: %w", err)
 	}
