@@ -621,3 +621,6 @@ func custody(old []Custody, now []OrgID, seq uint64) []Custody {
 	}
 	return out
 }
+
+// Envelope returns the core and its signature, without sections.
+func (s *Signed) Envelope() Envelope { return s.env }

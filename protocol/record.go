@@ -234,3 +234,9 @@ func sortedOrgs(o []OrgID) bool {
 	}
 	return true
 }
+
+// VerifyCore checks core bytes against one author key, whatever the register
+// says: a node does so with its own, to know its own hand.
+func VerifyCore(key crypto.PublicKey, network NetworkID, core []byte, sig crypto.Signature) error {
+	return crypto.Verify(key, labelRecord, crypto.Hash(network), core, sig)
+}
