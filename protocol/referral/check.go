@@ -1,0 +1,177 @@
+package referral
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/national-alliance/alliance/protocol"
+)
+
+// Refusal is a move that may not be made.
+type Refusal struct {
+	Kind Kind
+	Why  string
+}
+
+func (r *Refusal) Error() string { return fmt.Sprintf("%s is refused: %s", r.Kind, r.Why) }
+
+// Check says whether an event may be sent now, given what its author's node
+// holds: by the fold's own rules, and beyond them that all codes are known,
+// texts carry nothing that must not travel, and every event it names is here.
+// r is the zero Referral for a send. The event's ID is not looked at. The
+// error is [Faults] or a *[Refusal].
+func Check(r Referral, e Event) error {
+	refuse := func(why string) error { return &Refusal{e.Kind, why} }
+	if e.Kind == KindSend {
+		b, ok := e.Body.(*Send)
+		if !ok {
+			return refuse("its body is of another kind")
+		}
+		if b.Summary.Sender.Organisation != e.Author {
+			return refuse("its author is not the sender it names")
+		}
+		if !slices.Equal(sorted(e.Audience), Audience(b.Parts)) {
+			return refuse("its audience is not its recipients and watchers")
+		}
+		return Validate(b.Parts)
+	}
+	if !r.Known {
+		return refuse("the referral itself has not arrived yet")
+	}
+	if Subject(e) != r.ID {
+		return refuse("it speaks of another referral")
+	}
+	if _, ok := e.Body.(*Unknown); ok {
+		return refuse("this program does not know such a move")
+	}
+	i, why := r.admit(e)
+	if b, ok := e.Body.(*AmendBody); ok && why == "" {
+		return r.checkAmend(e, b)
+	}
+	if i >= 0 && e.Body != nil && r.leg(LegOf(e)) >= 0 {
+		// The full list of faults says more than the first reason.
+		if f := validateBody(e.Body, r.Legs[i].Asked); len(f) > 0 && (why == "" || mustGive(e.Body, r.Legs[i].Asked).err() != nil && why == mustGive(e.Body, r.Legs[i].Asked).Error()) {
+			return f
+		}
+	}
+	if why != "" {
+		return refuse(why)
+	}
+	l := r.Legs[i]
+	for _, ref := range e.Refs {
+		if ref != r.ID && !slices.ContainsFunc(l.History, func(h Entry) bool { return h.Event.ID == ref }) {
+			return refuse("it names an event that is not of this leg, or not here")
+		}
+	}
+	role, _ := r.side(e.Author, l.Organisation)
+	if _, why := find(e.Kind, role, l.State, e.Time, r.Parts.Summary.Urgency.Expiry); why != "" {
+		return refuse(why)
+	}
+	return nil
+}
+
+func (r Referral) checkAmend(e Event, b *AmendBody) error {
+	if !slices.ContainsFunc(r.Legs, func(l Leg) bool { return l.State.Open() }) {
+		return &Refusal{e.Kind, "all legs are closed"}
+	}
+	for _, ref := range e.Refs {
+		if !slices.ContainsFunc(r.Versions, func(v Version) bool { return v.Record == ref }) {
+			return &Refusal{e.Kind, "it names an event that is no send or amend of this referral, or not here"}
+		}
+	}
+	f := validate(b.Parts)
+	if !slices.Equal(b.Summary.Amends.Changed, Diff(r.Parts, b.Parts)) {
+		f = append(f, Fault{"summary.amends.changed", RuleChanged, "is not the sorted list of the fields that differ"})
+	}
+	return f.err()
+}
+
+// Audience returns whom a send or amend goes to: recipients and watchers,
+// sorted.
+func Audience(p Parts) []protocol.OrgID {
+	out := slices.Clone(p.Summary.Watchers)
+	for _, to := range p.Summary.Recipients {
+		out = append(out, to.Organisation)
+	}
+	return sorted(out)
+}
+
+// Refs returns what a new event names as seen: of a leg, its newest events
+// and amends; for the zero organisation, the newest amends, as an amend does.
+// At least the send, at most [protocol.MaxRefs].
+func (r Referral) Refs(leg protocol.OrgID) []protocol.RecordID {
+	named := map[protocol.RecordID]bool{}
+	var all, out []protocol.RecordID
+	if i := r.leg(leg); i >= 0 {
+		for _, h := range r.Legs[i].History {
+			all = append(all, h.Event.ID)
+			for _, ref := range h.Event.Refs {
+				named[ref] = true
+			}
+		}
+	} else {
+		for _, v := range r.Versions[min(1, len(r.Versions)):] {
+			all = append(all, v.Record)
+			for _, ref := range v.Refs {
+				named[ref] = true
+			}
+		}
+	}
+	for _, id := range all {
+		if !named[id] {
+			out = append(out, id)
+		}
+	}
+	if out == nil {
+		return []protocol.RecordID{r.ID}
+	}
+	return out[:min(len(out), protocol.MaxRefs)]
+}
+
+// Moves returns what an organisation may do in a leg now: the kinds for which
+// [Check] asks only what must be given. The sender may amend while any leg is
+// open.
+func Moves(r Referral, leg, me protocol.OrgID, now Time) []Kind {
+	l, ok := r.Leg(leg)
+	if !ok {
+		return nil
+	}
+	role, _ := r.side(me, leg)
+	var out []Kind
+	for _, row := range table {
+		if slices.Contains(out, row.kind) {
+			continue
+		}
+		if _, why := find(row.kind, role, l.State, now, r.Parts.Summary.Urgency.Expiry); why == "" {
+			out = append(out, row.kind)
+		}
+	}
+	if role == BySender && slices.ContainsFunc(r.Legs, func(l Leg) bool { return l.State.Open() }) {
+		out = append(out, KindAmend)
+	}
+	return out
+}
+
+// Duplicates returns the sends, sorted, that carry the same Summary.ID as
+// another send among events. A referral is known by the record that sent it,
+// so that none can take the place of another; two with one ID are a mistake,
+// or an attempt, and are shown to people.
+func Duplicates(events []Event) [][]protocol.RecordID {
+	by := map[UID][]protocol.RecordID{}
+	var order []UID
+	for _, e := range unique(events) {
+		if b, ok := e.Body.(*Send); ok && e.Kind == KindSend {
+			if by[b.Summary.ID] == nil {
+				order = append(order, b.Summary.ID)
+			}
+			by[b.Summary.ID] = append(by[b.Summary.ID], e.ID)
+		}
+	}
+	var out [][]protocol.RecordID
+	for _, id := range order {
+		if len(by[id]) > 1 {
+			out = append(out, by[id])
+		}
+	}
+	return out
+}
