@@ -16,7 +16,7 @@ type Limits struct {
 	Conns        int   // connections, in and out together; default 2,048
 	Handshakes   int   // inbound connections not yet authenticated; default 64
 	ConnsPerPeer int   // default 4
-	ConnsPerIP   int   // inbound, from one IPv4 address or IPv6 /56, but loopback; default 64
+	ConnsPerIP   int   // inbound, from one IPv4 address or IPv6 /56, but loopback, and new ones: twice that at once, then 2 a second; default 64
 	StreamsIn    int   // inbound streams of one peer; default 64
 	Memory       int64 // bytes of receive windows, all peers; default 256 MiB
 
@@ -59,7 +59,10 @@ func (l Limits) withDefaults() Limits {
 
 // resources turns the limits into libp2p's resource manager, which counts
 // connections before their handshake.
-func (l Limits) resources() (network.ResourceManager, error) {
+//
+// Loopback is free of the limits for each address, as several nodes of one
+// machine and every test share it, unless strangers are admitted.
+func (l Limits) resources(perIP rate.Limit, strangers bool) (network.ResourceManager, error) {
 	all := rcmgr.ResourceLimits{
 		Streams: rcmgr.LimitVal(l.Conns * l.StreamsIn), StreamsInbound: rcmgr.LimitVal(l.Conns * l.StreamsIn), StreamsOutbound: rcmgr.LimitVal(l.Conns * l.StreamsIn),
 		Conns: rcmgr.LimitVal(l.Conns), ConnsInbound: rcmgr.LimitVal(l.Conns), ConnsOutbound: rcmgr.LimitVal(l.Conns),
@@ -80,22 +83,25 @@ func (l Limits) resources() (network.ResourceManager, error) {
 		AllowlistedSystem:    rcmgr.ResourceLimits{Conns: rcmgr.BlockAllLimit, Streams: rcmgr.BlockAllLimit},
 		AllowlistedTransient: rcmgr.ResourceLimits{Conns: rcmgr.BlockAllLimit, Streams: rcmgr.BlockAllLimit},
 	}.Build(rcmgr.InfiniteLimits)
-	// Loopback is free of the per-address limits, as several nodes of one
-	// machine and every test share it; the limits above still hold.
-	loopback4, loopback6 := netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")
+	prefixes := []rate.PrefixLimit{}
+	loopback4, loopback6 := []rcmgr.NetworkPrefixLimit{}, []rcmgr.NetworkPrefixLimit{} // not nil: libp2p exempts loopback then
+	if !strangers {
+		v4, v6 := netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")
+		prefixes = append(prefixes, rate.PrefixLimit{Prefix: v4}, rate.PrefixLimit{Prefix: v6})
+		loopback4 = append(loopback4, rcmgr.NetworkPrefixLimit{Network: v4, ConnCount: math.MaxInt})
+		loopback6 = append(loopback6, rcmgr.NetworkPrefixLimit{Network: v6, ConnCount: math.MaxInt})
+	}
 	return rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(config),
 		rcmgr.WithMetricsDisabled(),
 		rcmgr.WithLimitPerSubnet(
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: l.ConnsPerIP}},
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: l.ConnsPerIP}}),
-		rcmgr.WithNetworkPrefixLimit(
-			[]rcmgr.NetworkPrefixLimit{{Network: loopback4, ConnCount: math.MaxInt}},
-			[]rcmgr.NetworkPrefixLimit{{Network: loopback6, ConnCount: math.MaxInt}}),
+		rcmgr.WithNetworkPrefixLimit(loopback4, loopback6),
 		rcmgr.WithConnRateLimiters(&rate.Limiter{
-			NetworkPrefixLimits: []rate.PrefixLimit{{Prefix: loopback4}, {Prefix: loopback6}},
+			NetworkPrefixLimits: prefixes,
 			SubnetRateLimiter: rate.SubnetLimiter{
-				IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: rate.Limit{RPS: 2, Burst: 2 * l.ConnsPerIP}}},
-				IPv6SubnetLimits: []rate.SubnetLimit{{PrefixLength: 56, Limit: rate.Limit{RPS: 2, Burst: 2 * l.ConnsPerIP}}},
+				IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: perIP}},
+				IPv6SubnetLimits: []rate.SubnetLimit{{PrefixLength: 56, Limit: perIP}},
 				GracePeriod:      time.Minute,
 			},
 		}))

@@ -19,7 +19,7 @@ import (
 type Rules struct {
 	MaxFrame int // bytes; default and most protocol.MaxFrame
 	Streams  int // inbound streams of one peer; default 8
-	InFlight int // calls of one peer that are worked on at a time, and that wait for one; default 256
+	InFlight int // calls on one stream under way at a time; default 64. Times MaxFrame it bounds what a peer can make this node hold
 	// Admit is asked before any byte of a stream is read, when a peer opens
 	// one and when this node opens one. An error refuses; nil admits every
 	// active node.
@@ -37,7 +37,7 @@ func (r Rules) withDefaults() Rules {
 		r.MaxFrame = protocol.MaxFrame
 	}
 	orDefault(&r.Streams, 8)
-	orDefault(&r.InFlight, 256)
+	orDefault(&r.InFlight, 64)
 	return r
 }
 

@@ -189,23 +189,10 @@ func (v *server) runs(id uint32) bool {
 }
 
 func (v *server) answer(ctx context.Context, m message) {
-	out := message{kind: kindAnswer, id: m.id}
 	body, err := v.h(ctx, v.s.node, m.body)
-	var e *Error
-	switch {
-	case err == nil && len(body) <= v.s.max-callHead:
-		out.body = body
-	case errors.As(err, &e) && e.Code >= Refused && e.Code <= Internal:
-		out.kind, out.fail = kindFailure, *e
-		out.fail.RetryAfter = max(0, e.RetryAfter)
-	default:
-		if err == nil {
-			err = fmt.Errorf("an answer of %d bytes, at most %d are allowed", len(body), v.s.max-callHead)
-		}
-		if ctx.Err() == nil {
-			v.t.log.Warn("call failed here", slog.String("node", v.s.node.ID.Short()), slog.String("protocol", v.s.proto), slog.Any("error", err))
-		}
-		out.kind, out.fail = kindFailure, Error{Code: Internal}
+	out, fault := reply(m.id, body, err, v.s.max)
+	if fault != nil && ctx.Err() == nil {
+		v.t.log.Warn("call failed here", slog.String("node", v.s.node.ID.Short()), slog.String("protocol", v.s.proto), slog.Any("error", fault))
 	}
 	v.mu.Lock()
 	v.running[m.id]()
@@ -213,4 +200,19 @@ func (v *server) answer(ctx context.Context, m message) {
 	v.mu.Unlock()
 	v.s.send(false, [][]byte{out.encode()})
 	<-v.slots
+}
+
+// reply makes the frame that tells what a handler returned, at most limit
+// bytes long, and returns the error that must not cross.
+func reply(id uint32, body []byte, err error, limit int) (message, error) {
+	var e *Error
+	switch {
+	case err == nil && len(body) <= limit-callHead:
+		return message{kind: kindAnswer, id: id, body: body}, nil
+	case errors.As(err, &e) && e.Code >= Refused && e.Code <= Internal:
+		return message{kind: kindFailure, id: id, fail: Error{e.Code, max(0, e.RetryAfter)}}, nil
+	case err == nil:
+		err = fmt.Errorf("an answer of %d bytes, at most %d are allowed", len(body), limit-callHead)
+	}
+	return message{kind: kindFailure, id: id, fail: Error{Code: Internal}}, err
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -31,8 +32,10 @@ const (
 // deadlines may be called from anywhere.
 type Stream struct {
 	raw   network.Stream
-	t     *Transport
-	peer  *peerState // nil while nothing is charged
+	ctx   context.Context // ends waiting for the quota
+	limit *Limits
+	peer  *peerState // nil where nothing is charged
+	fault func()     // makes the peer pay for a broken stream
 	node  protocol.Node
 	proto string
 	max   int
@@ -54,7 +57,11 @@ type Stream struct {
 }
 
 func (t *Transport) newStream(raw network.Stream, node protocol.Node, proto string, max int) *Stream {
-	s := &Stream{raw: raw, t: t, node: node, proto: proto, max: max, r: bufio.NewReaderSize(raw, readBuffer)}
+	return newStream(t.ctx, raw, node, proto, max, &t.opt.Limits, func() { t.penalise(node.ID, proto) })
+}
+
+func newStream(ctx context.Context, raw network.Stream, node protocol.Node, proto string, max int, limit *Limits, fault func()) *Stream {
+	s := &Stream{ctx: ctx, raw: raw, limit: limit, fault: fault, node: node, proto: proto, max: max, r: bufio.NewReaderSize(raw, readBuffer)}
 	s.cond.L = &s.mu
 	return s
 }
@@ -127,7 +134,7 @@ func readFrame(r io.Reader, n int) ([]byte, error) {
 
 // limitRead gives a frame of n bytes a time to come.
 func (s *Stream) limitRead(n int) {
-	d := time.Now().Add(s.t.opt.Limits.FrameTimeout + time.Duration(n>>14)*time.Second)
+	d := time.Now().Add(s.limit.FrameTimeout + time.Duration(n>>14)*time.Second)
 	s.readMu.Lock()
 	defer s.readMu.Unlock()
 	if s.deadline.IsZero() || d.Before(s.deadline) {
@@ -158,12 +165,12 @@ func (s *Stream) quota(n int) error {
 	}
 	now := time.Now()
 	if !s.peer.frames.AllowN(now, 1) {
-		if err := s.peer.frames.Wait(s.t.ctx); err != nil {
+		if err := s.peer.frames.Wait(s.ctx); err != nil {
 			return fmt.Errorf("wait for the peer's quota: %w", err)
 		}
 	}
 	if !s.peer.bytes.AllowN(now, n+4) {
-		if err := s.peer.bytes.WaitN(s.t.ctx, n+4); err != nil {
+		if err := s.peer.bytes.WaitN(s.ctx, n+4); err != nil {
 			return fmt.Errorf("wait for the peer's quota: %w", err)
 		}
 	}
@@ -258,9 +265,9 @@ func (s *Stream) writeAll(b []byte) error {
 		chunk := b[:min(len(b), writeBuffer)]
 		s.mu.Lock()
 		// Setting a deadline is not free: renew it when half is over.
-		if now := time.Now(); !s.userSet && now.Sub(s.renewed) > s.t.opt.Limits.WriteTimeout/2 {
+		if now := time.Now(); !s.userSet && now.Sub(s.renewed) > s.limit.WriteTimeout/2 {
 			s.renewed = now
-			s.raw.SetWriteDeadline(now.Add(s.t.opt.Limits.WriteTimeout))
+			s.raw.SetWriteDeadline(now.Add(s.limit.WriteTimeout))
 		}
 		s.mu.Unlock()
 		if _, err := s.raw.Write(chunk); err != nil {
@@ -308,6 +315,6 @@ func (s *Stream) Reset() error {
 // for a while that doubles each time: for input that an honest peer cannot
 // send.
 func (s *Stream) Abuse() {
-	s.t.penalise(s.node.ID, s.proto)
+	s.fault()
 	s.Reset()
 }

@@ -48,7 +48,7 @@ type swarmOf struct {
 	err       error
 }
 
-func newSwarm(key libcrypto.PrivKey, gate connmgr.ConnectionGater, limits Limits, packets PacketConns) (*swarmOf, error) {
+func newSwarm(key libcrypto.PrivKey, gate connmgr.ConnectionGater, limits Limits, resources network.ResourceManager, packets PacketConns) (*swarmOf, error) {
 	id, err := peer.IDFromPrivateKey(key)
 	if err != nil {
 		return nil, fmt.Errorf("read transport key: %w", err)
@@ -59,10 +59,6 @@ func newSwarm(key libcrypto.PrivKey, gate connmgr.ConnectionGater, limits Limits
 	}
 	if err := store.AddPrivKey(id, key); err != nil {
 		return nil, fmt.Errorf("make peerstore: %w", err)
-	}
-	resources, err := limits.resources()
-	if err != nil {
-		return nil, fmt.Errorf("make resource limits: %w", err)
 	}
 	s, err := swarm.NewSwarm(id, store, eventbus.NewBus(),
 		swarm.WithConnectionGater(gate), swarm.WithResourceManager(resources),

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	libp2prate "github.com/libp2p/go-libp2p/x/rate"
 	"github.com/multiformats/go-multistream"
 	"golang.org/x/time/rate"
 
@@ -135,7 +136,11 @@ func New(opt Options) (*Transport, error) {
 		clients:   map[clientKey]*client{},
 	}
 	t.mux.AddHandler(helloProto, nil)
-	if t.swarm, err = newSwarm(key, t.gate, opt.Limits, opt.Packets); err != nil {
+	resources, err := opt.Limits.resources(libp2prate.Limit{RPS: 2, Burst: 2 * opt.Limits.ConnsPerIP}, false)
+	if err != nil {
+		return nil, fmt.Errorf("make transport: %w", err)
+	}
+	if t.swarm, err = newSwarm(key, t.gate, opt.Limits, resources, opt.Packets); err != nil {
 		return nil, fmt.Errorf("make transport: %w", err)
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
