@@ -125,7 +125,7 @@ func covers(given, understood any) bool {
 			return false
 		}
 		for k, v := range u {
-			if w, ok := g[k]; !ok || !covers(w, v) {
+			if w, ok := g[k]; ok && !covers(w, v) { // absent is zero
 				return false
 			}
 		}
