@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -110,9 +111,7 @@ func spoilt(t testing.TB, good []byte) map[string][]byte {
 		out["tag"+at] = splice(good, h.at, 0, 0xc1)
 		switch h.major {
 		case 0:
-			if h.arg < 1e9 { // a time may be negative
-				out["negative"+at] = splice(good, h.at, 1, good[h.at]|0x20)
-			}
+			out["negative"+at] = splice(good, h.at, 1, good[h.at]|0x20)
 			out["float"+at] = splice(good, h.at, h.len, 0xf9, 0x3c, 0)
 			out["true"+at] = splice(good, h.at, h.len, 0xf5)
 		case 2:
@@ -211,6 +210,9 @@ func TestAttackCBORVectors(t *testing.T) {
 				t.Fatalf("only %d cases", len(bad))
 			}
 			for name, b := range bad {
+				if c.open && strings.HasPrefix(name, "negative") {
+					continue // a time may be; and as a key it is an unknown field
+				}
 				if v, err := c.decode(b); !errors.Is(err, ErrEncoding) {
 					t.Errorf("%s: %v", name, err)
 				} else if !bytes.Equal(Encode(v), zeroForm(v)) {
