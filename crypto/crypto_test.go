@@ -200,7 +200,7 @@ func TestPrivateKeyNeverPrints(t *testing.T) {
 			}
 		}
 	}
-	if b, err := json.Marshal(k); err == nil && string(b) != "{}" {
+	if b, err := json.Marshal([]any{k}); err == nil && string(b) != "[{}]" {
 		t.Errorf("JSON %s", b)
 	}
 }

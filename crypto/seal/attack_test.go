@@ -345,7 +345,7 @@ func TestAttackWrapKeyNeverTwice(t *testing.T) {
 	change("seq", func(p *Place) { p.Seq++ })
 	change("seq, high", func(p *Place) { p.Seq |= 1 << 63 })
 	change("section", func(p *Place) { p.Section++ })
-	change("section, high", func(p *Place) { p.Section |= 1 << 31 })
+	change("section, high", func(p *Place) { p.Section |= 1 << 30 })
 	change("seq and section exchanged", func(p *Place) { p.Seq, p.Section = uint64(p.Section), int(p.Seq) })
 	change("feed", func(p *Place) { p.Feed = other })
 	change("network", func(p *Place) { p.Network = other })

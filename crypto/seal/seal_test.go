@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -223,7 +224,7 @@ func TestSectionRefusesEveryChange(t *testing.T) {
 			t.Errorf("file key of %d bytes: %v", n, err)
 		}
 	}
-	for _, n := range []int{-1, 1 << 32} {
+	for _, n := range []int{-1, math.MinInt} {
 		at.Section = n
 		if _, err := SealSection(key, at, nil); err == nil {
 			t.Errorf("sealed section %d", n)
@@ -372,7 +373,7 @@ func TestSecretsNeverPrint(t *testing.T) {
 	if b, err := json.Marshal(key); err == nil {
 		t.Errorf("JSON of a feed key: %d bytes", len(b))
 	}
-	if b, err := json.Marshal(id); err == nil && bytes.Contains(b, []byte("SECRET")) {
+	if b, err := json.Marshal([]any{id}); err == nil && bytes.Contains(b, []byte("SECRET")) {
 		t.Error("JSON of an identity holds it")
 	}
 	_, err := ParseIdentity(strings.ToLower(id.Secret()))
