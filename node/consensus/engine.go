@@ -31,11 +31,11 @@ func (f *files) fail(err error) {
 	}
 }
 
-func openFiles(o *Options) (f *files, err error) {
+func openFiles(o *Options) (_ *files, err error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	f = &files{hclog: newHclog(o.Log, o.Now), failed: make(chan error, 1)}
+	f := &files{hclog: newHclog(o.Log, o.Now), failed: make(chan error, 1)}
 	if f.lock, err = lockDir(o.Dir); err != nil {
 		return nil, err
 	}

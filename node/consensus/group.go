@@ -142,12 +142,16 @@ func (g *Group) Bootstrap() error {
 	if known {
 		return nil
 	}
-	id := g.opt.Node.String()
-	servers := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)}}}
-	if err := raft.BootstrapCluster(g.opt.raftConfig(nil), f.log, f.log, f.snaps, nil, servers); err != nil {
+	if err := raft.BootstrapCluster(g.opt.raftConfig(nil), f.log, f.log, f.snaps, nil, confOf(g.opt.Node)); err != nil {
 		return fmt.Errorf("bootstrap raft group: %w", err)
 	}
 	return nil
+}
+
+// confOf is a group of one.
+func confOf(n protocol.NodeID) raft.Configuration {
+	id := n.String()
+	return raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)}}}
 }
 
 // Run takes part in the group until ctx ends or Close is called, and returns
@@ -156,9 +160,13 @@ func (g *Group) Bootstrap() error {
 // 30 s). It returns an error only for damage.
 func (g *Group) Run(ctx context.Context) error {
 	g.mu.Lock()
-	if g.running || g.closed {
+	if g.closed {
 		g.mu.Unlock()
-		return errors.New("run raft group: it runs already or is closed")
+		return nil
+	}
+	if g.running {
+		g.mu.Unlock()
+		return errors.New("run raft group: it runs already")
 	}
 	g.running = true
 	g.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/national-alliance/alliance/protocol"
@@ -134,6 +135,13 @@ func newTown(t testing.TB) *town {
 		}
 	})
 	return w
+}
+
+// inTown runs a test in a bubble whose clock stands still while anyone works,
+// so that a busy machine changes nothing.
+func inTown(t *testing.T, f func(t *testing.T, w *town)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { f(t, newTown(t)) })
 }
 
 func nodeID(n byte) protocol.NodeID { return protocol.NodeID{31: n} }
@@ -282,27 +290,28 @@ func (w *town) agree(want []string, rs ...*resident) {
 }
 
 func TestThreeNodes(t *testing.T) {
-	w := newTown(t)
-	rs := w.three()
-	var want []string
-	for i := range 9 { // in turn, so that two of three are forwarded
-		text := fmt.Sprint("entry ", i)
-		if n := propose(t, rs[i%3], text); n != uint64(i+1) {
-			t.Fatalf("result of entry %d is %d", i, n)
+	inTown(t, func(t *testing.T, w *town) {
+		rs := w.three()
+		var want []string
+		for i := range 9 { // in turn, so that two of three are forwarded
+			text := fmt.Sprint("entry ", i)
+			if n := propose(t, rs[i%3], text); n != uint64(i+1) {
+				t.Fatalf("result of entry %d is %d", i, n)
+			}
+			want = append(want, "workspace:"+text)
+			if got := rs[i%3].m.all(); !slices.Equal(got, want) {
+				t.Fatalf("the proposer's own machine has %q after its call", got)
+			}
 		}
-		want = append(want, "workspace:"+text)
-		if got := rs[i%3].m.all(); !slices.Equal(got, want) {
-			t.Fatalf("the proposer's own machine has %q after its call", got)
+		w.agree(want, rs...)
+		for _, r := range rs {
+			if err := r.g.Barrier(ctx(t)); err != nil {
+				t.Fatal(err)
+			}
+			s := r.g.Status()
+			if len(s.Voters) != 3 || s.Leader != rs[0].id || s.Applied == 0 {
+				t.Fatalf("status %+v", s)
+			}
 		}
-	}
-	w.agree(want, rs...)
-	for _, r := range rs {
-		if err := r.g.Barrier(ctx(t)); err != nil {
-			t.Fatal(err)
-		}
-		s := r.g.Status()
-		if len(s.Voters) != 3 || s.Leader != rs[0].id || s.Applied == 0 {
-			t.Fatalf("status %+v", s)
-		}
-	}
+	})
 }

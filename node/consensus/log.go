@@ -100,14 +100,14 @@ func (b box) sealEntry(l *raft.Log) *raft.Log {
 func (b box) openEntry(l *raft.Log) error {
 	plain, err := b.open(l.Data, entryAD(l))
 	if err != nil {
-		return fmt.Errorf("raft log entry %d: %w", l.Index, err)
+		return err
 	}
 	if len(plain) < 12 {
-		return fmt.Errorf("raft log entry %d: %w", l.Index, ErrDamaged)
+		return ErrDamaged
 	}
 	n := int(binary.BigEndian.Uint32(plain))
 	if n > len(plain)-12 {
-		return fmt.Errorf("raft log entry %d: %w", l.Index, ErrDamaged)
+		return ErrDamaged
 	}
 	l.Extensions, l.AppendedAt = nil, time.Time{}
 	if n > 0 {
@@ -122,6 +122,13 @@ func (b box) openEntry(l *raft.Log) error {
 
 // GetLog reads and opens the entry at index.
 func (s *sealedLog) GetLog(index uint64, l *raft.Log) error {
+	// raft-wal still shows a dropped prefix where it shares a file with the
+	// newest entries.
+	if first, err := s.FirstIndex(); err != nil {
+		return err
+	} else if index < first {
+		return raft.ErrLogNotFound
+	}
 	var got raft.Log
 	if err := s.readWAL(index, &got); err != nil {
 		if errors.Is(err, wal.ErrNotFound) {
@@ -133,7 +140,7 @@ func (s *sealedLog) GetLog(index uint64, l *raft.Log) error {
 		return fmt.Errorf("raft log entry %d: %w: found %d in its place", index, ErrDamaged, got.Index)
 	}
 	if err := s.box.openEntry(&got); err != nil {
-		return err
+		return fmt.Errorf("raft log entry %d: %w", index, err)
 	}
 	*l = got
 	return nil
