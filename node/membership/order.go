@@ -1,0 +1,445 @@
+package membership
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/national-alliance/alliance/crypto"
+	"github.com/national-alliance/alliance/protocol"
+	"github.com/national-alliance/alliance/protocol/register"
+)
+
+// submitTries bounds how often an operation is proposed again because another
+// leaf came in between.
+const submitTries = 8
+
+// Submit puts a signed operation into the register and returns the size at
+// which it is in, once a checkpoint covers it. On a member's node it asks a
+// connected node of the secretariat. An error says that it is not in, or, where
+// ctx ended, that it may be: submitting it again is harmless, since an
+// operation's version fits only once.
+func (r *Register) Submit(ctx context.Context, signedOp []byte) (uint64, error) {
+	so, op, err := register.DecodeSignedOp(signedOp)
+	if err != nil {
+		return 0, err
+	}
+	if r.o.Checkpoint.IsZero() {
+		return r.submitAway(ctx, signedOp)
+	}
+	for range submitTries {
+		size, retry, err := r.propose(ctx, so)
+		if err == nil {
+			r.wakeGather()
+			if err := r.Wait(ctx, size); err != nil {
+				return 0, fmt.Errorf("submit %s: it is in the register at size %d, and the secretariat's signatures over it are still gathered: %w", op.Kind(), size, err)
+			}
+			return size, nil
+		}
+		if !retry || ctx.Err() != nil {
+			return 0, fmt.Errorf("submit %s: %w", op.Kind(), err)
+		}
+		if !pause(ctx, 200*time.Millisecond) {
+			return 0, ctx.Err()
+		}
+	}
+	return 0, fmt.Errorf("submit %s: other operations kept coming first: try again", op.Kind())
+}
+
+func (r *Register) submitAway(ctx context.Context, signedOp []byte) (uint64, error) {
+	s := r.State()
+	err := errors.New("no node of the secretariat is connected: try again when one is")
+	for _, n := range r.o.Net.Connected() {
+		if n.Org != s.Secretariat() {
+			continue
+		}
+		var a Answer
+		if a, err = r.ask(ctx, n.ID, Request{Ask: AskSubmit, Op: signedOp}); err == nil {
+			r.Follow(n.ID)
+			return a.Size, r.Wait(ctx, a.Size)
+		}
+	}
+	return 0, err
+}
+
+// outcome is what the machine made of a proposed entry.
+type outcome struct {
+	Size  uint64 `cbor:"1,keyasint,omitempty"` // of the register with the leaf in it
+	Moved bool   `cbor:"2,keyasint,omitempty"` // another leaf came first
+	Fault string `cbor:"3,keyasint,omitempty"`
+}
+
+// propose makes a leaf of an operation, has it endorsed, and puts it through
+// Raft.
+func (r *Register) propose(ctx context.Context, so register.SignedOp) (size uint64, retry bool, err error) {
+	if err := r.Fault(); err != nil {
+		return 0, false, err
+	}
+	r.mu.Lock()
+	tip, group := r.tip, r.group
+	r.mu.Unlock()
+	if group == nil {
+		return 0, false, ErrNotHere
+	}
+	leaf, _, err := tip.Propose(max(r.o.Now().Unix(), tip.Time()), so)
+	if err != nil {
+		return 0, false, err
+	}
+	e := register.Entry{Leaf: leaf, PrevRoot: tip.Root()}
+	if e.Endorsements, err = r.endorsements(ctx, tip, leaf); err != nil {
+		return 0, true, err
+	}
+	b, err := group.Propose(ctx, e.Encode())
+	if err != nil {
+		return 0, true, err
+	}
+	o, err := protocol.Decode[outcome](b, maxMessage)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case o.Moved:
+		return 0, true, errors.New("another operation came first")
+	case o.Fault != "":
+		return 0, false, errors.New(o.Fault)
+	}
+	return o.Size, false, nil
+}
+
+// endorsements asks every signer at once and returns as soon as a majority has
+// endorsed.
+func (r *Register) endorsements(ctx context.Context, tip *register.State, leaf []byte) ([]register.Endorsement, error) {
+	signers, _ := tip.Signers(tip.Size())
+	need := tip.EndorsementQuorum()
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	type reply struct {
+		e   register.Endorsement
+		err error
+	}
+	ch := make(chan reply, len(signers))
+	for _, n := range signers {
+		go func() {
+			if n.ID == r.o.Node {
+				e, err := r.endorse(ctx, leaf, tip.Root())
+				ch <- reply{e, err}
+				return
+			}
+			a, err := r.ask(ctx, n.ID, Request{Ask: AskEndorse, Leaf: leaf, Root: tip.Root()})
+			if err == nil && (a.Endorsement == nil || a.Endorsement.Node != n.ID) {
+				err = errors.New("the answer holds no endorsement")
+			}
+			if err == nil {
+				err = tip.CheckEndorsement(leaf, *a.Endorsement)
+			}
+			if err != nil {
+				ch <- reply{err: err}
+				return
+			}
+			ch <- reply{e: *a.Endorsement}
+		}()
+	}
+	var out []register.Endorsement
+	var last error
+	for range signers {
+		x := <-ch
+		if x.err != nil {
+			last = x.err
+			continue
+		}
+		if out = append(out, x.e); len(out) == need {
+			slices.SortFunc(out, func(a, b register.Endorsement) int { return a.Node.Compare(b.Node) })
+			return out, nil
+		}
+	}
+	return nil, fmt.Errorf("%d of the %d signers needed have endorsed it; the last fault: %w", len(out), need, last)
+}
+
+// endorse signs for a leaf on our own tip, waiting a moment where ours is
+// behind.
+func (r *Register) endorse(ctx context.Context, leaf []byte, prev crypto.Hash) (register.Endorsement, error) {
+	if err := r.Fault(); err != nil {
+		return register.Endorsement{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		tip, moved := r.tip, r.moved
+		r.mu.Unlock()
+		e, err := tip.Endorse(r.o.Node, r.o.Author, leaf, prev, r.o.Now().Unix())
+		if !errors.Is(err, register.ErrRoot) {
+			return e, err
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return e, err
+		}
+	}
+}
+
+// Apply is the state machine of the register: it applies an entry to the tip
+// and makes it durable with its index. Every node of the secretariat comes to
+// the same.
+func (r *Register) Apply(index uint64, data []byte) ([]byte, error) {
+	r.mu.Lock()
+	tip, damaged := r.tip, r.damaged
+	r.mu.Unlock()
+	if damaged != nil {
+		return nil, damaged
+	}
+	var o outcome
+	change := Change{Marks: map[string][]byte{markApplied: protocol.Encode(index)}}
+	next := tip
+	e, err := register.DecodeEntry(data)
+	if err == nil {
+		next, err = register.ApplyEntry(tip, e)
+	}
+	switch {
+	case errors.Is(err, register.ErrUpgrade):
+		r.mu.Lock()
+		r.upgrade = err
+		r.mu.Unlock()
+		return nil, err
+	case errors.Is(err, register.ErrRoot):
+		next = tip
+		if o.Size = r.inAlready(tip, e); o.Size == 0 {
+			o.Moved = true
+		}
+	case err != nil:
+		next, o.Fault = tip, fault(err)
+	default:
+		o.Size = next.Size()
+		change.First, change.Leaves = tip.Size(), [][]byte{e.Leaf}
+	}
+	if err := <-r.o.Disk.Enqueue(change); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	r.applied = index
+	if next.Size() > r.tip.Size() {
+		r.tip = next
+	}
+	r.stir()
+	r.mu.Unlock()
+	return protocol.Encode(o), nil
+}
+
+// inAlready: a node that followed an accepted checkpoint may have the leaf
+// before Raft brings it.
+func (r *Register) inAlready(tip *register.State, e register.Entry) uint64 {
+	for size := tip.Size() - 1; size > 0 && size+64 > tip.Size(); size-- {
+		if root, _ := tip.RootAt(size); root == e.PrevRoot {
+			if l, err := r.o.Disk.Leaves(size, size+1); err == nil && len(l) == 1 && string(l[0]) == string(e.Leaf) {
+				return size + 1
+			}
+		}
+	}
+	return 0
+}
+
+// Applied is the index of the newest applied entry.
+func (r *Register) Applied() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applied
+}
+
+// cosign signs a checkpoint at a size that is durable here. Its own mark of
+// what it signed is durable before the signature leaves.
+func (r *Register) cosign(ctx context.Context, size uint64) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		if r.damaged != nil {
+			defer r.mu.Unlock()
+			return nil, r.damaged
+		}
+		if r.tip.Size() >= size && r.tip.Size() >= r.signed.Size {
+			break // with mu held: one signature at a time
+		}
+		moved := r.moved
+		r.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("this signer has not applied %d leaves yet", size)
+		}
+	}
+	defer r.mu.Unlock()
+	if root, _ := r.tip.RootAt(r.signed.Size); r.signed.Size > 0 && root != r.signed.Root {
+		r.damaged = fmt.Errorf("%w: it differs from what this node signed", ErrDamaged)
+		return nil, r.damaged
+	}
+	if size > r.signed.Size {
+		root, _ := r.tip.RootAt(size)
+		m := signedMark{size, root}
+		if err := <-r.o.Disk.Enqueue(Change{Marks: map[string][]byte{markSigned: protocol.Encode(m)}}); err != nil {
+			return nil, err
+		}
+		r.signed = m
+	}
+	return r.tip.SignCheckpoint(size, r.o.Node, r.o.Checkpoint)
+}
+
+func (r *Register) wakeGather() {
+	select {
+	case r.gather <- struct{}{}:
+	default:
+	}
+}
+
+// gatherLoop turns the tip into an accepted checkpoint: at once after an own
+// proposal, and a little later for what another node left undone.
+func (r *Register) gatherLoop(ctx context.Context) error {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		late := false
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.gather:
+		case <-t.C:
+			late = true
+		}
+		r.mu.Lock()
+		tip, accepted := r.tip, r.accepted
+		r.mu.Unlock()
+		if tip == nil || tip.Size() <= accepted.Size() || late && r.o.Now().Unix()-tip.Time() < 2 {
+			continue
+		}
+		// Each change of signers needs a note of its own, signed by old and new.
+		sizes := append(tip.Changes(accepted.Size(), tip.Size()), tip.Size())
+		for _, size := range slices.Compact(sizes) {
+			if err := r.checkpoint(ctx, tip, size); err != nil {
+				r.o.Log.Info("checkpoint not signed by enough yet", "size", size, "err", err)
+				break
+			}
+		}
+	}
+}
+
+// checkpoint gathers the signers' notes at a size until enough stand, accepts
+// the checkpoint, and spreads the news.
+func (r *Register) checkpoint(ctx context.Context, tip *register.State, size uint64) error {
+	accepted := r.State()
+	if size <= accepted.Size() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	asked := map[protocol.NodeID]bool{}
+	for _, at := range []uint64{accepted.Size(), size} {
+		nodes, _ := tip.Signers(at)
+		for _, n := range nodes {
+			asked[n.ID] = true
+		}
+	}
+	var mu sync.Mutex
+	var notes [][]byte
+	leaves, err := r.o.Disk.Leaves(accepted.Size(), size)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, len(asked)+1)
+	for id := range asked {
+		go func() {
+			var n []byte
+			var err error
+			if id == r.o.Node {
+				n, err = r.cosign(ctx, size)
+			} else {
+				var a Answer
+				if a, err = r.ask(ctx, id, Request{Ask: AskCosign, To: size}); err == nil && len(a.Notes) == 1 {
+					n = a.Notes[0]
+				}
+			}
+			if err == nil {
+				mu.Lock()
+				notes = append(notes, n)
+				mu.Unlock()
+			}
+			done <- err
+		}()
+	}
+	var last error
+	for range asked {
+		if err := <-done; err != nil {
+			last = err
+			continue
+		}
+		mu.Lock()
+		merged, err := tip.MergeNotes(notes...)
+		mu.Unlock()
+		if err != nil {
+			last = err
+			continue
+		}
+		s, err := register.Accept(accepted, leaves, merged)
+		if err != nil {
+			last = err
+			continue
+		}
+		if err := r.store(s, accepted.Size(), nil, [][]byte{merged}); err != nil {
+			return err
+		}
+		r.news(size)
+		return nil
+	}
+	return last
+}
+
+// news tells connected nodes that there is a newer checkpoint.
+func (r *Register) news(size uint64) {
+	b := protocol.Encode(Request{Ask: TellNews, To: size})
+	for _, n := range r.o.Net.Connected() {
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			r.o.Net.Call(ctx, n.ID, ProtoRegister, b)
+		}()
+	}
+}
+
+// timeLoop moves leaf time once a day when nothing else does.
+func (r *Register) timeLoop(ctx context.Context) error {
+	t := time.NewTicker(time.Minute)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		r.mu.Lock()
+		tip, group := r.tip, r.group
+		r.mu.Unlock()
+		now := r.o.Now().Unix()
+		if tip == nil || group == nil || !group.Leads() || now-tip.Time() < 24*3600 {
+			continue
+		}
+		op, err := tip.Draft(register.OfTime(), register.Time{}, now+3600)
+		if err == nil {
+			_, err = r.Submit(ctx, register.SignedOp{Op: op.Encode()}.Encode())
+		}
+		if err != nil {
+			r.o.Log.Info("daily time not entered", "err", err)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

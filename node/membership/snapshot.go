@@ -1,0 +1,114 @@
+package membership
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/national-alliance/alliance/protocol"
+	"github.com/national-alliance/alliance/protocol/register"
+)
+
+// A snapshot is: the applied index, the number of leaves, the number of marks
+// (8 bytes each, big-endian); then each leaf, and each mark's name and value,
+// as a 4-byte length and the bytes.
+
+// Snapshot captures the state machine now; the returned function writes it.
+func (r *Register) Snapshot() (func(io.Writer) error, error) {
+	r.mu.Lock()
+	applied, size := r.applied, r.tip.Size()
+	r.mu.Unlock()
+	marks, err := r.o.Disk.Marks(markDesk)
+	if err != nil {
+		return nil, err
+	}
+	return func(out io.Writer) error {
+		w := bufio.NewWriter(out)
+		for _, n := range []uint64{applied, size, uint64(len(marks))} {
+			binary.Write(w, binary.BigEndian, n)
+		}
+		put := func(b []byte) {
+			binary.Write(w, binary.BigEndian, uint32(len(b)))
+			w.Write(b)
+		}
+		for at := uint64(0); at < size; {
+			leaves, err := r.o.Disk.Leaves(at, min(size, at+rangeLeaves))
+			if err != nil {
+				return err
+			}
+			for _, l := range leaves {
+				put(l)
+			}
+			at += uint64(len(leaves))
+		}
+		for name, v := range marks {
+			put([]byte(name))
+			put(v)
+		}
+		return w.Flush()
+	}, nil
+}
+
+// Restore takes a snapshot of another node: leaves beyond ours are applied,
+// those that we have must be the same.
+func (r *Register) Restore(in io.Reader) error {
+	br := bufio.NewReader(in)
+	var head [3]uint64
+	if err := binary.Read(br, binary.BigEndian, &head); err != nil {
+		return fmt.Errorf("read snapshot: %w", err)
+	}
+	get := func(max uint32) ([]byte, error) {
+		var n uint32
+		if err := binary.Read(br, binary.BigEndian, &n); err != nil {
+			return nil, err
+		}
+		if n > max {
+			return nil, errors.New("an item is too long")
+		}
+		b := make([]byte, n)
+		_, err := io.ReadFull(br, b)
+		return b, err
+	}
+	r.mu.Lock()
+	tip := r.tip
+	r.mu.Unlock()
+	var change Change
+	change.First = tip.Size()
+	next := tip
+	for i := range head[1] {
+		leaf, err := get(protocol.MaxLeaf)
+		if err != nil {
+			return fmt.Errorf("read snapshot: leaf %d: %w", i, err)
+		}
+		if i < tip.Size() {
+			continue // compared by root below
+		}
+		if next, err = register.Apply(next, leaf); err != nil {
+			return fmt.Errorf("read snapshot: leaf %d does not follow this node's register: %w", i, err)
+		}
+		change.Leaves = append(change.Leaves, leaf)
+	}
+	change.Marks = map[string][]byte{markApplied: protocol.Encode(head[0])}
+	for range head[2] {
+		name, err := get(1024)
+		if err != nil {
+			return fmt.Errorf("read snapshot: %w", err)
+		}
+		if change.Marks[string(name)], err = get(protocol.MaxFrame); err != nil {
+			return fmt.Errorf("read snapshot: %w", err)
+		}
+	}
+	if err := <-r.o.Disk.Enqueue(change); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.applied = max(r.applied, head[0])
+	if next.Size() > r.tip.Size() {
+		r.tip = next
+	}
+	r.stir()
+	r.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,84 @@
+package membership
+
+import (
+	"github.com/national-alliance/alliance/crypto"
+	"github.com/national-alliance/alliance/protocol"
+	"github.com/national-alliance/alliance/protocol/register"
+)
+
+// Protocol names.
+const (
+	ProtoRegister = "/alliance/register/1"
+	ProtoEnrol    = "/alliance/enrol/1"
+)
+
+// Ask is what a register request asks for. Numbers are on the wire.
+type Ask uint8
+
+const (
+	AskHead    Ask = 1 // newest accepted size and its note
+	AskRange   Ask = 2 // leaves From (included) to To (excluded), as many as fit
+	AskNotes   Ask = 3 // the notes kept at sizes above From, up to To, oldest first
+	AskCosign  Ask = 4 // the asked signer's own note at size To
+	AskEndorse Ask = 5 // the asked signer's endorsement of Leaf on Root
+	AskSubmit  Ask = 6 // put Op into the register
+	TellNews   Ask = 7 // there is an accepted checkpoint of size To; no answer is needed
+)
+
+// Request is one message of /alliance/register/1.
+type Request struct {
+	Ask  Ask         `cbor:"1,keyasint"`
+	From uint64      `cbor:"2,keyasint,omitempty"`
+	To   uint64      `cbor:"3,keyasint,omitempty"`
+	Leaf []byte      `cbor:"4,keyasint,omitempty"`
+	Root crypto.Hash `cbor:"5,keyasint"`
+	Op   []byte      `cbor:"6,keyasint,omitempty"` // a signed operation
+}
+
+// Answer is the answer. Fault is a sentence for a person where the request
+// could not be met.
+type Answer struct {
+	Size        uint64                `cbor:"1,keyasint,omitempty"`
+	Notes       [][]byte              `cbor:"2,keyasint,omitempty"`
+	Leaves      [][]byte              `cbor:"3,keyasint,omitempty"`
+	Endorsement *register.Endorsement `cbor:"4,keyasint,omitempty"`
+	Fault       string                `cbor:"5,keyasint,omitempty"`
+}
+
+// Limits of the messages.
+const (
+	maxMessage  = 8 << 20
+	rangeBytes  = 4 << 20
+	rangeLeaves = 4000
+	maxFault    = 1000
+)
+
+// EnrolRequest is what a newcomer sends to the enrolment listener: the token
+// of its ticket, and what it wants to become: an organisation (a signed
+// request of protocol/register) or a further node of one (the encoded body of
+// an enrol-node operation with its organisation). From is the number of leaves
+// that it has already.
+type EnrolRequest struct {
+	Token [32]byte       `cbor:"1,keyasint"`
+	Org   []byte         `cbor:"2,keyasint,omitempty"`
+	Node  []byte         `cbor:"3,keyasint,omitempty"`
+	Of    protocol.OrgID `cbor:"4,keyasint"`
+	From  uint64         `cbor:"5,keyasint,omitempty"`
+}
+
+// EnrolAnswer says "pending", or hands out the register.
+type EnrolAnswer struct {
+	Pending bool     `cbor:"1,keyasint,omitempty"`
+	Leaves  [][]byte `cbor:"2,keyasint,omitempty"`
+	Notes   [][]byte `cbor:"3,keyasint,omitempty"` // of each change of signers, and the newest
+	Size    uint64   `cbor:"4,keyasint,omitempty"` // of the newest note
+	Fault   string   `cbor:"5,keyasint,omitempty"`
+	// Peers tells where the secretariat's nodes listen for members.
+	Peers []PeerAddrs `cbor:"6,keyasint,omitempty"`
+}
+
+// PeerAddrs is where a node can be reached.
+type PeerAddrs struct {
+	Node  protocol.NodeID `cbor:"1,keyasint" json:"node"`
+	Addrs []string        `cbor:"2,keyasint" json:"addrs"`
+}
