@@ -1,0 +1,159 @@
+// Package config is a node's configuration: one commented struct with its
+// defaults in code, read from a TOML file in which an unknown key is an error.
+//
+// A node's folder holds
+//
+//	alliance.toml     this file; may be absent, all has defaults
+//	node.json         which network, organisation and node this is
+//	join.json         while a request to join is pending: the ticket and the request
+//	keys/node.key     transport, author, sealing and disk keys; open unattended
+//	keys/reading.age  the organisation's reading identity, under a passphrase
+//	store/ raft/      records and register; the secretariat's Raft log
+//	api.sock          the operator's socket, while the node runs
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/BurntSushi/toml"
+)
+
+// Config is what an operator may set. Durations are texts such as "30s".
+type Config struct {
+	// Listen is where members' nodes reach this one, by QUIC and by TCP on
+	// the same port number. Empty: this node only dials out.
+	Listen []string `toml:"listen"`
+	// Announce is what others are told to dial, where that differs from
+	// Listen: a public name or address.
+	Announce []string `toml:"announce"`
+	// Enrol is where a secretariat's node listens for newcomers while a
+	// ticket is open. Other nodes ignore it.
+	Enrol []string `toml:"enrol"`
+	// EnrolAnnounce is what tickets name, where that differs from Enrol.
+	EnrolAnnounce []string `toml:"enrol_announce"`
+	// Peers are addresses of nodes by node ID, beside those that the
+	// secretariat tells.
+	Peers map[string][]string `toml:"peers"`
+	// Socket is the operator's Unix socket; empty: api.sock in the folder.
+	Socket string `toml:"socket"`
+	// PassphraseFile, where set, unlocks the reading identity at start: for
+	// a machine that must come back by itself after a power cut. Whoever can
+	// read it and the disk can read the records.
+	PassphraseFile string `toml:"passphrase_file"`
+	// NodeKeyFile is where the unattended keys are; empty: keys/node.key in
+	// the folder. A systemd credential goes here.
+	NodeKeyFile string `toml:"node_key_file"`
+	// MinFree is in MB: with less free than this, nothing is written and
+	// nothing receipted, and reading goes on.
+	MinFree int64 `toml:"min_free_mb"`
+	// HeadWait is how long after a start the nodes of an audience are waited
+	// for before this node writes. RepairEvery is how often connected nodes
+	// compare what they hold.
+	HeadWait    Duration `toml:"head_wait"`
+	RepairEvery Duration `toml:"repair_every"`
+	PollEvery   Duration `toml:"poll_every"` // of the register
+	// LogLevel is debug, info, warn or error.
+	LogLevel string `toml:"log_level"`
+	// KeepDays is how long a record's sections are kept by custodians when
+	// its author says nothing else: at most 1,100.
+	KeepDays int `toml:"keep_days"`
+}
+
+// Duration is a time.Duration that reads as text.
+type Duration struct{ time.Duration }
+
+// UnmarshalText reads "1m30s".
+func (d *Duration) UnmarshalText(b []byte) (err error) {
+	d.Duration, err = time.ParseDuration(string(b))
+	if err == nil && d.Duration <= 0 {
+		err = errors.New("must be longer than zero")
+	}
+	return err
+}
+
+// MarshalText writes what UnmarshalText reads.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Default is the configuration of a node without a file.
+func Default() Config {
+	return Config{
+		Listen:      []string{"0.0.0.0:4410"},
+		Enrol:       []string{"0.0.0.0:4411"},
+		MinFree:     256,
+		HeadWait:    Duration{30 * time.Second},
+		RepairEvery: Duration{30 * time.Second},
+		PollEvery:   Duration{30 * time.Second},
+		LogLevel:    "info",
+		KeepDays:    1000,
+	}
+}
+
+// FileName is the configuration's name in a node's folder.
+const FileName = "alliance.toml"
+
+// Load reads a node's folder's configuration over the defaults; a missing file
+// is all defaults. An unknown key, or a value out of bounds, is an error that
+// names the file and the key.
+func Load(dir string) (Config, error) {
+	c := Default()
+	path := filepath.Join(dir, FileName)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, fmt.Errorf("read configuration: %w", err)
+	}
+	return c, Parse(string(b), path, &c)
+}
+
+// Parse reads TOML text over c. name stands in errors.
+func Parse(text, name string, c *Config) error {
+	meta, err := toml.Decode(text, c)
+	if err != nil {
+		var at toml.ParseError
+		if errors.As(err, &at) {
+			msg := at.Message
+			if msg == "" {
+				msg = at.Error()
+			}
+			return fmt.Errorf("read configuration %s, line %d, %s: %s", name, at.Position.Line, at.LastKey, msg)
+		}
+		return fmt.Errorf("read configuration %s: %w", name, err)
+	}
+	if un := meta.Undecoded(); len(un) > 0 {
+		var keys []string
+		for _, k := range un {
+			keys = append(keys, k.String())
+		}
+		return fmt.Errorf("read configuration %s: unknown setting %s: correct or remove it; the sample file lists all there are", name, strings.Join(keys, ", "))
+	}
+	return c.check(name)
+}
+
+func (c Config) check(name string) error {
+	bad := func(key, why string) error {
+		return fmt.Errorf("read configuration %s: %s %s", name, key, why)
+	}
+	switch {
+	case c.MinFree < 0:
+		return bad("min_free_mb", "must not be negative")
+	case c.KeepDays < 1 || c.KeepDays > 1100:
+		return bad("keep_days", "must be from 1 to 1100")
+	case c.LogLevel != "debug" && c.LogLevel != "info" && c.LogLevel != "warn" && c.LogLevel != "error":
+		return bad("log_level", "must be debug, info, warn or error")
+	}
+	return nil
+}
+
+// Text writes a configuration as a file that Parse reads.
+func (c Config) Text() (string, error) {
+	b, err := toml.Marshal(c)
+	return string(b), err
+}

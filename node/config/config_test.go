@@ -1,0 +1,58 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDefaultsWriteAndRead(t *testing.T) {
+	text, err := Default().Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c Config
+	if err := Parse(text, "defaults", &c); err != nil {
+		t.Fatal(err)
+	}
+	again, _ := c.Text()
+	if again != text {
+		t.Errorf("defaults do not survive writing and reading:\n%s\n%s", text, again)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"lissten = []", "unknown setting lissten"},
+		{"listen = 3", "line 1"},
+		{"head_wait = \"soon\"", "head_wait"},
+		{"head_wait = \"-1s\"", "longer than zero"},
+		{"keep_days = 2000", "keep_days must be from 1 to 1100"},
+		{"log_level = \"loud\"", "log_level must be"},
+		{"min_free_mb = -1", "min_free_mb"},
+		{"[peers\n", "line"},
+	} {
+		cfg := Default()
+		err := Parse(c.text, "x.toml", &cfg)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "x.toml") {
+			t.Errorf("%q: got %v, want it to say %q and name the file", c.text, err, c.want)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	c, err := Load(dir)
+	if err != nil || c.HeadWait.Duration != 30*time.Second {
+		t.Fatalf("a folder without a file: %v, %v", c, err)
+	}
+	path := filepath.Join(dir, FileName)
+	if err := os.WriteFile(path, []byte("head_wait = \"2s\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = Load(dir); err != nil || c.HeadWait.Duration != 2*time.Second || c.KeepDays != 1000 {
+		t.Errorf("one setting over the defaults: %+v, %v", c, err)
+	}
+}
