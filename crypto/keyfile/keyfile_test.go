@@ -223,8 +223,11 @@ func TestLoadTruncatedAtEveryLength(t *testing.T) {
 			t.Fatal(err)
 		}
 		cut := path + "-cut"
-		for n := range whole {
-			if err := os.WriteFile(cut, whole[:n], 0o600); err != nil {
+		if err := os.WriteFile(cut, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for n := len(whole) - 1; n >= 0; n-- {
+			if err := os.Truncate(cut, int64(n)); err != nil {
 				t.Fatal(err)
 			}
 			if err := load(cut); !errors.Is(err, ErrDamaged) {
@@ -248,14 +251,19 @@ func TestLoadFlippedBits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		bad := path + "-bad"
-		for i := range whole {
-			b := bytes.Clone(whole)
-			b[i] ^= 1 << (i % 8)
-			if err := os.WriteFile(bad, b, 0o600); err != nil {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for i, b := range whole {
+			if _, err := f.WriteAt([]byte{b ^ 1<<(i%8)}, int64(i)); err != nil {
 				t.Fatal(err)
 			}
-			err := load(bad)
+			err := load(path)
+			if _, err := f.WriteAt([]byte{b}, int64(i)); err != nil {
+				t.Fatal(err)
+			}
 			if !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrPassphrase) && !strings.Contains(fmt.Sprint(err), "newer program") {
 				t.Fatalf("%s with byte %d flipped: %v", filepath.Base(path), i, err)
 			}

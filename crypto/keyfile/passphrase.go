@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
+	"strconv"
 	"strings"
 
 	"filippo.io/age"
@@ -23,6 +24,14 @@ const ageIntro = "age-encryption.org/v1\n"
 
 func isProtected(data []byte) bool { return bytes.HasPrefix(data, []byte(ageIntro)) }
 
+// release gives back what scrypt took, 2^work KiB, which would else stay
+// resident for long. It collects all garbage, so a little is let be.
+func release(work int) {
+	if work > 13 {
+		debug.FreeOSMemory()
+	}
+}
+
 // protect seals a document under a passphrase. work is a power of two, 0 for
 // [DefaultWork].
 func protect(data []byte, passphrase string, work int) ([]byte, error) {
@@ -37,7 +46,7 @@ func protect(data []byte, passphrase string, work int) ([]byte, error) {
 		return nil, fmt.Errorf("protect key file: %w: it is empty; nothing was written; choose one", ErrPassphrase)
 	}
 	r.SetWorkFactor(work)
-	defer debug.FreeOSMemory() // scrypt's 256 MiB would stay resident for long
+	defer release(work)
 	var out bytes.Buffer
 	w, err := age.Encrypt(&out, r)
 	if err != nil {
@@ -60,7 +69,8 @@ func unprotect(path string, data []byte, passphrase string) ([]byte, error) {
 	}
 	// age calls a file without a passphrase stanza a wrong passphrase.
 	lines := strings.Split(string(header), "\n")
-	if len(lines) < 3 || !strings.HasPrefix(lines[1], "-> scrypt ") {
+	stanza := strings.Split(lines[1], " ") // "->", type, salt, work factor
+	if len(stanza) != 4 || stanza[1] != "scrypt" {
 		return nil, damaged(path, "it is not protected by a passphrase")
 	}
 	id, err := age.NewScryptIdentity(norm.NFC.String(passphrase))
@@ -68,7 +78,11 @@ func unprotect(path string, data []byte, passphrase string) ([]byte, error) {
 		return nil, fmt.Errorf("read key file %s: %w: it is empty; nothing was changed; give the file's passphrase", path, ErrPassphrase)
 	}
 	id.SetMaxWorkFactor(MaxWork)
-	defer debug.FreeOSMemory()
+	work, err := strconv.Atoi(stanza[3])
+	if err != nil {
+		return nil, damaged(path, "its work factor is no number")
+	}
+	defer release(work)
 	r, err := age.Decrypt(bytes.NewReader(data), id)
 	if errors.Is(err, age.ErrIncorrectIdentity) {
 		return nil, fmt.Errorf("read key file %s: %w; nothing was changed; try again, and if you are sure of the passphrase, restore the file from a backup", path, ErrPassphrase)
