@@ -85,7 +85,7 @@ func (f *files) close() (err error) {
 
 func (o *Options) raftConfig(f *files) *raft.Config {
 	c := raft.DefaultConfig()
-	c.LocalID = raft.ServerID(o.Node.String())
+	c.LocalID = idOf(o.Node)
 	c.HeartbeatTimeout = o.Heartbeat
 	c.ElectionTimeout = max(o.Election, o.Heartbeat)
 	c.LeaderLeaseTimeout = max(o.Heartbeat/2, 5*time.Millisecond)

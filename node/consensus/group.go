@@ -150,8 +150,7 @@ func (g *Group) Bootstrap() error {
 
 // confOf is a group of one.
 func confOf(n protocol.NodeID) raft.Configuration {
-	id := n.String()
-	return raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)}}}
+	return raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: idOf(n), Address: addressOf(n)}}}
 }
 
 // Run takes part in the group until ctx ends or Close is called, and returns

@@ -130,7 +130,7 @@ func (g *Group) step(ctx context.Context, e *engine) (done bool, err error) {
 	for _, n := range append(slices.Clone(want.voters), want.learners...) {
 		if _, ok := now[n]; !ok {
 			g.log.Info("raft: adding a node", "node", n.Short())
-			return change(e.raft.AddNonvoter(raft.ServerID(n.String()), raft.ServerAddress(n.String()), 0, timeLeft(ctx)))
+			return change(e.raft.AddNonvoter(idOf(n), addressOf(n), 0, timeLeft(ctx)))
 		}
 	}
 	var waiting error
@@ -143,13 +143,13 @@ func (g *Group) step(ctx context.Context, e *engine) (done bool, err error) {
 			continue
 		}
 		g.log.Info("raft: giving a node its vote", "node", n.Short())
-		return change(e.raft.AddVoter(raft.ServerID(n.String()), raft.ServerAddress(n.String()), 0, timeLeft(ctx)))
+		return change(e.raft.AddVoter(idOf(n), addressOf(n), 0, timeLeft(ctx)))
 	}
 	if waiting != nil {
 		return false, waiting
 	}
 	for _, n := range sortedKeys(now) {
-		id := raft.ServerID(n.String())
+		id := idOf(n)
 		switch {
 		case n == g.opt.Node:
 		case !want.has(n):
@@ -171,7 +171,7 @@ func (g *Group) step(ctx context.Context, e *engine) (done bool, err error) {
 		}
 	}
 	g.log.Info("raft: handing leadership on", "node", to.Short())
-	if err := await(ctx, e.raft.LeadershipTransferToServer(raft.ServerID(to.String()), raft.ServerAddress(to.String())), e.conns.done); err != nil {
+	if err := await(ctx, e.raft.LeadershipTransferToServer(idOf(to), addressOf(to)), e.conns.done); err != nil {
 		return false, fmt.Errorf("node %s to take the lead: %w", to.Short(), err)
 	}
 	return true, nil

@@ -102,6 +102,9 @@ type nodeAddr protocol.NodeID
 func (nodeAddr) Network() string  { return "alliance" }
 func (a nodeAddr) String() string { return protocol.NodeID(a).String() }
 
+func addressOf(n protocol.NodeID) raft.ServerAddress { return raft.ServerAddress(n.String()) }
+func idOf(n protocol.NodeID) raft.ServerID           { return raft.ServerID(n.String()) }
+
 func (s *conns) add(peer protocol.NodeID, c net.Conn) (*conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
