@@ -201,7 +201,7 @@ func (p *pen) scrawl(t *testing.T, kind string, options []string) Envelope {
 		}
 		p.keys[core.Seq] = keys
 	case "data":
-		if _, ok := opt["expiry"]; !ok {
+		if _, ok := opt["expiry"]; !ok && c.Key.Seq > 0 {
 			core.Expiry = min(core.Expiry, c.Key.Expiry)
 		}
 		core.Data = &DataBody{Key: number("keyseq", c.Key.Seq)}
