@@ -14,6 +14,10 @@
 //	alert/cancel  {1: alert}   msgType Cancel; withdraws them, finally
 //	alert/ack     {2: ack}     a recipient organisation's answer, to the issuer
 //
+// Acknowledgements go to the issuer alone, who may know who answered. Key 3 and
+// the kind alert/tally are kept for the counts that the issuer tells everyone
+// else; a program that does not know a kind keeps the record and says so.
+//
 // The record's own references (in its inner header) name the records that an
 // update, a cancel or an acknowledgement is about. The alert also carries
 // CAP's references, for readers of the XML outside.

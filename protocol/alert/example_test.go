@@ -1,8 +1,10 @@
 package alert
 
 import (
+	"fmt"
 	"os"
 	"reflect"
+	"strings"
 	"testing"
 )
 
@@ -44,4 +46,14 @@ func TestExample(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(a, back.Alert) {
 		t.Errorf("encoded and decoded: %v", err)
 	}
+}
+
+func ExampleParseCAP() {
+	_, _, err := ParseCAP([]byte(strings.Replace(base, "10:00:00+05:30</sent>", "04:30:00Z</sent>", 1)))
+	fmt.Println(err)
+	_, warnings, _ := ParseCAP([]byte(strings.Replace(base, "10:00:00+05:30</sent>", "04:30:00+00:00</sent>", 1)))
+	fmt.Println(warnings[0])
+	// Output:
+	// alert/sent: time "2026-11-23T04:30:00Z" is not of the form 2026-11-23T15:04:05+05:30 (numeric offset, never Z, no fraction) (rule date-time)
+	// alert/sent: UTC is written -00:00 in CAP (rule date-time)
 }

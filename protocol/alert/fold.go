@@ -87,6 +87,7 @@ type placed struct {
 func Fold(events []Event) *State {
 	s := &State{of: map[protocol.RecordID]*Thread{}}
 	members := map[protocol.RecordID][]*placed{}
+	var roots []protocol.RecordID // maps are not walked, so that every run is the same
 	settled, rest := order(events)
 	for _, p := range settled {
 		switch len(p.roots) {
@@ -97,16 +98,19 @@ func Fold(events []Event) *State {
 				s.Pending = append(s.Pending, *p.Event)
 			}
 		case 1:
+			if members[p.roots[0]] == nil {
+				roots = append(roots, p.roots[0])
+			}
 			members[p.roots[0]] = append(members[p.roots[0]], p)
 		default:
 			s.Stray = append(s.Stray, Reject{*p.Event, "it names records of more than one alert"})
 		}
 	}
 	s.Pending = append(s.Pending, rest...)
-	for root, list := range members {
-		t := thread(root, list)
+	for _, root := range roots {
+		t := thread(root, members[root])
 		s.Threads = append(s.Threads, t)
-		for _, p := range list {
+		for _, p := range members[root] {
 			s.of[p.ID] = t
 		}
 	}
@@ -121,15 +125,17 @@ func Fold(events []Event) *State {
 // records cannot, since an ID is a hash.
 func order(events []Event) (settled []*placed, rest []Event) {
 	all := make(map[protocol.RecordID]*placed, len(events))
+	var once []*placed
 	for n := range events {
 		if all[events[n].ID] == nil {
-			all[events[n].ID] = &placed{Event: &events[n]}
+			p := &placed{Event: &events[n]}
+			all[p.ID], once = p, append(once, p)
 		}
 	}
 	waits := map[protocol.RecordID]int{}
 	names := map[protocol.RecordID][]*placed{}
 	var ready []*placed
-	for _, p := range all {
+	for _, p := range once {
 		for _, ref := range known(all, p) {
 			names[ref.ID] = append(names[ref.ID], p)
 			waits[p.ID]++
@@ -149,11 +155,9 @@ func order(events []Event) (settled []*placed, rest []Event) {
 			}
 		}
 	}
-	if len(settled) < len(all) {
-		for id, p := range all {
-			if waits[id] > 0 {
-				rest = append(rest, *p.Event)
-			}
+	for _, p := range once {
+		if waits[p.ID] > 0 {
+			rest = append(rest, *p.Event)
 		}
 	}
 	slices.SortFunc(settled, func(a, b *placed) int {
@@ -202,6 +206,7 @@ func thread(root protocol.RecordID, list []*placed) *Thread {
 		}
 	}
 	acks := map[protocol.OrgID][]*placed{}
+	var answered []protocol.OrgID
 	replaced := map[protocol.RecordID]bool{}
 	for _, p := range list {
 		if why := t.refuses(p); why != "" {
@@ -219,6 +224,9 @@ func thread(root protocol.RecordID, list []*placed) *Thread {
 				t.Withdrawn = p.Event
 			}
 		case KindAck:
+			if acks[p.Author] == nil {
+				answered = append(answered, p.Author)
+			}
 			acks[p.Author] = append(acks[p.Author], p)
 		}
 	}
@@ -229,8 +237,8 @@ func thread(root protocol.RecordID, list []*placed) *Thread {
 	}
 	slices.SortFunc(t.Rivals, func(a, b Event) int { return b.before(&a) })
 	t.Current, t.Rivals = t.Rivals[0], t.Rivals[1:]
-	for org, list := range acks {
-		p := newest(list)
+	for _, org := range answered {
+		p := newest(acks[org])
 		current := slices.Contains(p.Refs, t.Current.ID) || t.Withdrawn != nil && slices.Contains(p.Refs, t.Withdrawn.ID)
 		t.Answers = append(t.Answers, Answer{org, *p.Event, current})
 	}

@@ -43,6 +43,10 @@ func story(t testing.TB, text string) (events []Event) {
 			e.Kind = "alert/novelty"
 		case "hollow":
 			e.Kind = KindIssue
+		case "hollow-update":
+			e.Kind, e.Body.Ack = KindUpdate, &Ack{What: []Action{ActionNone}}
+		case "hollow-ack":
+			e.Kind, e.Body.Alert = KindAck, a
 		default:
 			e.Kind, e.Body.Ack = KindAck, &Ack{What: []Action{Action(f[2])}}
 		}
@@ -122,6 +126,7 @@ var stories = []struct{ name, events, want string }{
 	{"builds on one that names two alerts", "i A issue 1\nj A issue 1\nu A update 2 i j\nv A update 3 u", "i by A: i now i\nj by A: j now j\nstray u\nstray v\n"},
 	{"an issue that names another", "i A issue 1\nj B issue 2 i", "i by A: i now i\nj by B: j now j\n"},
 	{"hollow", "h A hollow 1\nu A update 2 h", "pending u\nstray h\n"},
+	{"hollow update and acknowledgement", "i A issue 1\nu A hollow-update 2 i\nb B hollow-ack 3 i", "i by A: i now i refused b refused u\n"},
 	{"a circle", "i A issue 1\nu A update 2 i v\nv A update 3 u", "i by A: i now i\npending u\npending v\n"},
 	{"names itself", "i A issue 1\nu A update 2 i u", "i by A: i now i\npending u\n"},
 	{"names one twice", "i A issue 1\nu A update 2 i i", "i by A: i>u now u\n"},
@@ -170,7 +175,7 @@ func TestFoldAnyOrder(t *testing.T) {
 			var b strings.Builder
 			for n := range rapid.IntRange(1, 14).Draw(r, "events") {
 				fmt.Fprintf(&b, "%c %s %s %d", 'a'+n, rapid.SampledFrom([]string{"A", "A", "B", "C"}).Draw(r, "author"),
-					rapid.SampledFrom([]string{"issue", "update", "update", "cancel", "none", "reported", "novelty", "hollow"}).Draw(r, "kind"), rapid.IntRange(1, 4).Draw(r, "time"))
+					rapid.SampledFrom([]string{"issue", "update", "update", "cancel", "none", "reported", "novelty", "hollow", "hollow-update", "hollow-ack"}).Draw(r, "kind"), rapid.IntRange(1, 4).Draw(r, "time"))
 				for range rapid.IntRange(0, 3).Draw(r, "refs") {
 					fmt.Fprintf(&b, " %c", 'a'+rapid.IntRange(0, 15).Draw(r, "ref"))
 				}

@@ -106,6 +106,9 @@ func TestEveryRuleIsNamed(t *testing.T) {
 		{"fraction", "10:00:00+05:30</sent>", "10:00:00.5+05:30</sent>", RuleDateTime},
 		{"no offset", "10:00:00+05:30</sent>", "10:00:00</sent>", RuleDateTime},
 		{"offset too far", "+05:30</sent>", "+15:00</sent>", RuleDateTime},
+		{"offset of sixty minutes", "+05:30</sent>", "+05:60</sent>", RuleDateTime},
+		{"hour 24", "10:00:00+05:30</sent>", "24:00:00+05:30</sent>", RuleDateTime},
+		{"year nought", "2026-11-23T10", "0000-11-23T10", RuleDateTime},
 		{"no such day", "2026-11-23", "2026-02-30", RuleDateTime},
 		{"expires with Z", "10:00:00+05:30</expires>", "10:00:00Z</expires>", RuleDateTime},
 		{"expires empty", "2026-11-24T10:00:00+05:30", "", RuleDateTime},
@@ -266,6 +269,7 @@ func TestHugeDocuments(t *testing.T) {
 		{"entities of entities", "<!DOCTYPE a [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;&a;&a;\"><!ENTITY c \"&b;&b;&b;&b;\">]>" + replace(t, "invented<", "&c;<")[39:], RuleDTD},
 		{"empty", "", RuleWellFormed},
 		{"blank", " \n", RuleWellFormed},
+		{"another root", "<info xmlns=\"" + Namespace + "\"/>", RuleElement},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -309,6 +313,51 @@ func TestDocuments(t *testing.T) {
 			back, warnings, err := ParseCAP(again)
 			if err != nil || !reflect.DeepEqual(a, back) {
 				t.Errorf("written and read again: %v, %v\n%s", err, warnings, again)
+			}
+		})
+	}
+}
+
+// TestValidate: what an Alert made by a program, and not read, can break too.
+func TestValidate(t *testing.T) {
+	long, size := make([]Pair, MaxList+1), int64(-1)
+	cases := []struct {
+		name   string
+		change func(*Alert, *Info)
+		rule   Rule
+	}{
+		{"nothing", func(*Alert, *Info) {}, ""},
+		{"list of an alert", func(a *Alert, _ *Info) { a.Infos = append(a.Infos, make([]Info, MaxList)...) }, RuleSize},
+		{"list of an info", func(_ *Alert, i *Info) { i.Parameters = long }, RuleSize},
+		{"list of an area", func(_ *Alert, i *Info) { i.Areas[0].Geocodes = long }, RuleSize},
+		{"character", func(_ *Alert, i *Info) { i.Areas[0].Geocodes[0].Value = "\x1f" }, RuleUTF8},
+		{"not UTF-8", func(_ *Alert, i *Info) { i.Headline = "\xc3" }, RuleUTF8},
+		{"code", func(a *Alert, _ *Info) { a.Codes = []string{""} }, RuleEmpty},
+		{"address", func(a *Alert, _ *Info) { a.Addresses = []string{" "} }, RuleList},
+		{"incident", func(a *Alert, _ *Info) { a.Incidents = []string{`a"`} }, RuleList},
+		{"reference", func(a *Alert, _ *Info) { a.References = []Reference{{"a b", "c", a.Sent}} }, RuleReferences},
+		{"reference without time", func(a *Alert, _ *Info) { a.References = []Reference{{"a", "c", ""}} }, RuleReferences},
+		{"sent", func(a *Alert, _ *Info) { a.Sent = "" }, RuleDateTime},
+		{"no category", func(_ *Alert, i *Info) { i.Categories = nil }, RuleElement},
+		{"web", func(_ *Alert, i *Info) { i.Web = " https://a.example" }, RuleURI},
+		{"uri", func(_ *Alert, i *Info) { i.Resources = []Resource{{URI: "x\n"}} }, RuleURI},
+		{"size", func(_ *Alert, i *Info) { i.Resources = []Resource{{Size: &size}} }, RuleNumber},
+		{"altitude", func(_ *Alert, i *Info) { i.Areas[0].Altitude = "-" }, RuleNumber},
+		{"ceiling", func(_ *Alert, i *Info) { i.Areas[0].Altitude, i.Areas[0].Ceiling = "1", "+-1" }, RuleNumber},
+		{"polygon on two lines", func(_ *Alert, i *Info) { i.Areas[0].Polygons = []string{"1,1 1,2\n2,2 1,1"} }, RulePolygon},
+		{"circle without place", func(_ *Alert, i *Info) { i.Areas[0].Circles = []string{"1 1"} }, RuleCircle},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			a, _ := example(t)
+			c.change(a, &a.Infos[0])
+			err := a.Validate()
+			var f *Finding
+			if c.rule == "" && err != nil || c.rule != "" && (!errors.As(err, &f) || f.Rule != c.rule) {
+				t.Errorf("got %v, want rule %q", err, c.rule)
+			}
+			if doc, cap := a.CAP(); (cap == nil) != (err == nil) || err != nil && doc != nil {
+				t.Errorf("written: %v", cap)
 			}
 		})
 	}

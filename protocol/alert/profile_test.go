@@ -200,6 +200,10 @@ func TestTLP(t *testing.T) {
 	if TLPRed < TLPAmberStrict || TLPAmberStrict < TLPAmber || TLPAmber < TLPGreen || TLPGreen < TLPClear {
 		t.Error("a stricter label is not the greater one")
 	}
+	var label TLP
+	if b, err := TLPAmber.MarshalText(); err != nil || label.UnmarshalText(b) != nil || label != TLPAmber {
+		t.Errorf("%s became %s", b, label)
+	}
 	if s := TLP(9).String(); s != "TLP 9" {
 		t.Error(s)
 	}

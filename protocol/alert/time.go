@@ -14,7 +14,7 @@ const dateTimeLayout = "2006-01-02T15:04:05-07:00"
 
 // ParseDateTime reads a CAP time and refuses every other form.
 func ParseDateTime(s string) (DateTime, error) {
-	if len(s) == len(dateTimeLayout) && s[len(s)-1] != 'Z' {
+	if len(s) == len(dateTimeLayout) && s[len(s)-2] <= '5' { // time.Parse lets an offset of 60 minutes pass
 		t, err := time.Parse(dateTimeLayout, s)
 		if _, off := t.Zone(); err == nil && off >= -14*3600 && off <= 14*3600 && s[:4] != "0000" {
 			return DateTime(s), nil
