@@ -214,7 +214,7 @@ func CallEnrolment(ctx context.Context, at EnrolmentAt, req []byte) ([]byte, err
 		return nil, fmt.Errorf("ask for enrolment: %w", err)
 	}
 	limits := Limits{Conns: 8, Handshakes: 8, Memory: 64 << 20}.withDefaults()
-	resources, err := limits.resources(libp2prate.Limit{}, false)
+	resources, err := limits.resources(ipRate(limits), false)
 	if err != nil {
 		return nil, fmt.Errorf("ask for enrolment: %w", err)
 	}
@@ -223,11 +223,6 @@ func CallEnrolment(ctx context.Context, at EnrolmentAt, req []byte) ([]byte, err
 		return nil, fmt.Errorf("ask for enrolment: %w", err)
 	}
 	defer s.Close()
-	if at.Packets != nil { // a simulated network has no unbound sockets
-		if err := s.listen([]string{"0.0.0.0:0"}); err != nil {
-			return nil, fmt.Errorf("ask for enrolment: %w", err)
-		}
-	}
 	body, err := ask(ctx, s, peerID(at.Peer), addrs, &limits, req)
 	if err != nil {
 		return nil, fmt.Errorf("ask for enrolment: %w", err)

@@ -57,6 +57,9 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// ipRate is how fast new connections of one address are taken.
+func ipRate(l Limits) rate.Limit { return rate.Limit{RPS: 2, Burst: 2 * l.ConnsPerIP} }
+
 // resources turns the limits into libp2p's resource manager, which counts
 // connections before their handshake.
 //

@@ -327,27 +327,6 @@ func TestAttackJunkSpendsThePushersQuota(t *testing.T) {
 	}
 }
 
-func TestFramesPerSecond(t *testing.T) {
-	_, b := pair(t, "quic", func(o *Options) { o.Limits.FramesPerSecond = 5 }, Rules{}, echoFrames)
-	s, err := b.Open(testCtx(t), protocol.NodeID{1}, testProto)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Write(make([][]byte, 20)...); err != nil {
-		t.Fatal(err)
-	}
-	s.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
-	n := 0
-	for ; ; n++ {
-		if _, err := s.Read(); err != nil {
-			break
-		}
-	}
-	if n < 5 || n > 12 {
-		t.Fatalf("%d frames were read at 5 a second", n)
-	}
-}
-
 func FuzzReadFrames(f *testing.F) {
 	f.Add([]byte("\x00\x00\x00\x01x\x00\x00\x00\x00"))
 	f.Add([]byte("\xff\xff\xff\xff"))

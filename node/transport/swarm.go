@@ -30,8 +30,8 @@ import (
 	"github.com/quic-go/quic-go"
 )
 
-// PacketConns makes the UDP sockets, for a simulated network. Source says from
-// which address a packet to a destination leaves.
+// PacketConns makes the UDP sockets of a simulated network. The address to
+// listen at may be unspecified and the port 0: the network then chooses.
 type PacketConns interface {
 	ListenUDP(network string, addr *net.UDPAddr) (net.PacketConn, error)
 	PreferredSourceIPForDestination(dst *net.UDPAddr) (net.IP, error)

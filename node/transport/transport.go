@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	libp2prate "github.com/libp2p/go-libp2p/x/rate"
 	"github.com/multiformats/go-multistream"
 	"golang.org/x/time/rate"
 
@@ -136,7 +135,7 @@ func New(opt Options) (*Transport, error) {
 		clients:   map[clientKey]*client{},
 	}
 	t.mux.AddHandler(helloProto, nil)
-	resources, err := opt.Limits.resources(libp2prate.Limit{RPS: 2, Burst: 2 * opt.Limits.ConnsPerIP}, false)
+	resources, err := opt.Limits.resources(ipRate(opt.Limits), false)
 	if err != nil {
 		return nil, fmt.Errorf("make transport: %w", err)
 	}
