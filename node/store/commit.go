@@ -1,0 +1,369 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/national-alliance/alliance/protocol"
+)
+
+const maxQueued = 16 << 20 // bytes that wait before Enqueue waits too
+
+// job is a batch, or a part of one, on its way.
+type job struct {
+	ops   []op
+	size  int
+	after *job // the part before; if that failed, so does this
+	err   error
+	done  chan struct{}
+}
+
+// committer is the one goroutine that writes.
+type committer struct {
+	q struct {
+		sync.Mutex
+		jobs   []*job
+		size   int
+		closed bool
+		broken error // set while the files must be opened again
+		space  *sync.Cond
+	}
+	wake    chan struct{}
+	stopped chan struct{}
+}
+
+func (c *committer) start(s *Store) {
+	c.q.space = sync.NewCond(&c.q.Mutex)
+	c.wake = make(chan struct{}, 1)
+	c.stopped = make(chan struct{})
+	go s.run()
+}
+
+func (c *committer) stop() {
+	c.q.Lock()
+	first := !c.q.closed
+	c.q.closed = true
+	c.q.space.Broadcast()
+	c.q.Unlock()
+	if first {
+		c.poke()
+	}
+	<-c.stopped
+}
+
+func (c *committer) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *committer) state() error {
+	c.q.Lock()
+	defer c.q.Unlock()
+	if c.q.closed {
+		return ErrClosed
+	}
+	if c.q.broken != nil {
+		return fmt.Errorf("%w (%v)", ErrDisk, c.q.broken)
+	}
+	return nil
+}
+
+// Enqueue puts a batch in line and returns a function that waits until it is
+// durable or has failed. Batches become durable in the order of Enqueue, so a
+// caller may compose the next record of a feed while the one before is being
+// synced; if that one fails, the next fails too, since it does not follow the
+// stored head. A wait that ends with its context leaves the outcome open.
+// Enqueue itself waits while more than 16 MiB are in line.
+func (s *Store) Enqueue(b *Batch) (wait func(context.Context) error) {
+	jobs := split(b)
+	c := &s.committer
+	c.q.Lock()
+	for c.q.size > maxQueued && !c.q.closed {
+		c.q.space.Wait()
+	}
+	closed := c.q.closed
+	if !closed {
+		c.q.jobs = append(c.q.jobs, jobs...)
+		c.q.size += b.size
+	}
+	c.q.Unlock()
+	if closed {
+		return func(context.Context) error { return ErrClosed }
+	}
+	c.poke()
+	return func(ctx context.Context) error {
+		for _, j := range jobs {
+			select {
+			case <-j.done:
+				if j.err != nil {
+					return j.err
+				}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	}
+}
+
+// Commit makes a batch durable. Errors are those of the operations, and
+// [ErrFull], [ErrDisk], [ErrUncertain], [ErrClosed].
+func (s *Store) Commit(ctx context.Context, b *Batch) error {
+	if b.Empty() {
+		return nil
+	}
+	return s.Enqueue(b)(ctx)
+}
+
+// split cuts a large batch between operations.
+func split(b *Batch) (jobs []*job) {
+	j := &job{done: make(chan struct{})}
+	for _, o := range b.ops {
+		if len(j.ops) > 0 && (j.size+o.size > maxPart || len(j.ops) >= maxRows/8) {
+			jobs = append(jobs, j)
+			j = &job{done: make(chan struct{}), after: j}
+		}
+		j.ops = append(j.ops, o)
+		j.size += o.size
+	}
+	return append(jobs, j)
+}
+
+func (s *Store) run() {
+	c := &s.committer
+	defer close(c.stopped)
+	retry := time.NewTicker(time.Second)
+	defer retry.Stop()
+	for {
+		c.q.Lock()
+		jobs, closed, broken := c.q.jobs, c.q.closed, c.q.broken
+		c.q.jobs, c.q.size = nil, 0
+		c.q.space.Broadcast()
+		c.q.Unlock()
+		if broken != nil {
+			if err := s.reopen(); err == nil {
+				broken = nil
+			}
+		}
+		for len(jobs) > 0 {
+			jobs = s.group(jobs)
+		}
+		if closed {
+			return
+		}
+		if broken == nil {
+			<-c.wake
+			continue
+		}
+		select {
+		case <-c.wake:
+		case <-retry.C:
+		}
+	}
+}
+
+// group commits as many jobs as fit into one transaction and returns the rest.
+func (s *Store) group(jobs []*job) (rest []*job) {
+	err := s.committer.state()
+	if errors.Is(err, ErrClosed) {
+		err = nil // what was in line before Close is still written
+	}
+	if err == nil {
+		err = s.room()
+	}
+	if err != nil {
+		for _, j := range jobs {
+			j.err = err
+			close(j.done)
+		}
+		return nil
+	}
+	d := &draft{s: s, rows: make(map[string][]byte), chains: make(map[protocol.FeedID]protocol.Chain),
+		marks: make(map[string]*tag), totals: s.totals.clone()}
+	var in []*job
+	err = s.view(func(txn *badger.Txn) error {
+		d.txn = txn
+		for len(jobs) > 0 {
+			j := jobs[0]
+			if len(in) > 0 && (d.size+j.size > maxTxn || len(d.order)+8*len(j.ops) > maxRows) {
+				break
+			}
+			jobs = jobs[1:]
+			if j.err = d.do(j); j.err != nil {
+				close(j.done)
+				continue
+			}
+			in = append(in, j)
+		}
+		return nil
+	})
+	if err == nil && len(in) > 0 {
+		err = s.write(d)
+	}
+	for _, j := range in {
+		j.err = err
+		close(j.done)
+	}
+	return jobs
+}
+
+// do applies one job to the draft, or leaves the draft as it was.
+func (d *draft) do(j *job) error {
+	if j.after != nil && j.after.err != nil {
+		return j.after.err
+	}
+	undo := d.save()
+	for _, o := range j.ops {
+		if err := o.apply(d); err != nil {
+			undo()
+			return err
+		}
+	}
+	return nil
+}
+
+// write makes a draft durable and then visible.
+func (s *Store) write(d *draft) error {
+	d.finish()
+	if err := s.flush(d); err != nil {
+		s.log.Error("writing failed; the files will be opened again", "error", err)
+		c := &s.committer
+		c.q.Lock()
+		c.q.broken = err
+		c.q.Unlock()
+		c.poke()
+		return fmt.Errorf("%w (%v)", ErrUncertain, err)
+	}
+	if err := s.counter.write(d.totals.Commit); err != nil {
+		s.log.Warn("the commit counter could not be written", "error", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.totals = d.totals
+	for f, c := range d.chains {
+		s.chains[f] = c
+	}
+	for k, m := range d.marks {
+		if m == nil {
+			delete(s.marks, k)
+		} else {
+			s.marks[k] = *m
+		}
+	}
+	for _, f := range d.found {
+		s.refound(f)
+	}
+	return nil
+}
+
+// flush writes the rows. What is too much for one transaction are pieces of
+// sections and outbox entries: those go ahead, and mean nothing until the last
+// transaction names them. Each transaction is synced before the next, since a
+// sync reaches only the newest of badger's logs.
+func (s *Store) flush(d *draft) (err error) {
+	s.files.RLock()
+	defer s.files.RUnlock()
+	if s.db == nil {
+		return ErrClosed
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("write: %v", p)
+		}
+	}()
+	rows := d.order
+	if d.size > maxTxn {
+		var last, part []string
+		size := 0
+		for _, k := range rows {
+			if !bulk(k) {
+				last = append(last, k)
+				continue
+			}
+			if n := len(d.rows[k]); size+n > maxTxn && len(part) > 0 {
+				if err := s.transact(d, part); err != nil {
+					return err
+				}
+				part, size = part[:0], 0
+			}
+			part = append(part, k)
+			size += len(d.rows[k]) + len(k) + tagSize
+		}
+		if len(part) > 0 {
+			if err := s.transact(d, part); err != nil {
+				return err
+			}
+		}
+		rows = last
+	}
+	return s.transact(d, rows)
+}
+
+func (s *Store) transact(d *draft, rows []string) error {
+	txn := s.db.NewTransaction(true)
+	defer txn.Discard()
+	for _, k := range rows {
+		key, v := []byte(k), d.rows[k]
+		if v == nil {
+			if err := txn.Delete(key); err != nil {
+				return fmt.Errorf("write row: %w", err)
+			}
+			continue
+		}
+		t := s.tags.tag(key, v)
+		row := make([]byte, 0, len(v)+tagSize)
+		if err := txn.Set(key, append(append(row, v...), t[:]...)); err != nil {
+			return fmt.Errorf("write row: %w", err)
+		}
+	}
+	if err := txn.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	if err := s.db.Sync(); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
+// reopen closes the files and opens them again, once there is room. What
+// failed may be there or not; the heads are read anew.
+func (s *Store) reopen() error {
+	if err := s.room(); err != nil {
+		return err
+	}
+	s.files.Lock()
+	defer s.files.Unlock()
+	if s.db != nil {
+		if err := closeBadger(s.db); err != nil {
+			s.log.Warn("closing the failed files", "error", err)
+		}
+		s.db = nil
+	}
+	db, err := openBadger(s.opt)
+	if err != nil {
+		s.log.Error("opening the files again failed", "error", err)
+		return err
+	}
+	s.db = db
+	s.files.Unlock()
+	err = s.load()
+	s.files.Lock()
+	if err != nil {
+		s.db = nil
+		closeBadger(db)
+		s.log.Error("reading the files again failed", "error", err)
+		return err
+	}
+	s.committer.q.Lock()
+	s.committer.q.broken = nil
+	s.committer.q.Unlock()
+	s.log.Info("writing resumes")
+	return nil
+}

@@ -1,0 +1,277 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/national-alliance/alliance/protocol"
+)
+
+// DefaultMinFree is how much room the disk must have before a group is
+// written: enough for what badger has in memory and is compacting.
+const DefaultMinFree = 64 << 20
+
+// Options say where a store is and how to open it.
+type Options struct {
+	Dir     string   // made with mode 0700 where it does not exist
+	Key     [32]byte // encrypts everything; from the node's key file
+	Network protocol.NetworkID
+	Log     *slog.Logger // nil: none
+
+	// MinFree is how many bytes of the disk must be free for writing; 0 is
+	// DefaultMinFree.
+	MinFree uint64
+	// Room returns the free bytes of the disk that holds a folder, and whether
+	// it may be written; nil asks the system.
+	Room func(dir string) (free uint64, writable bool, err error)
+}
+
+// Store is an open store. All methods may be called at once from any number of
+// goroutines.
+type Store struct {
+	opt     Options
+	network protocol.NetworkID
+	tags    *tagger
+	log     *slog.Logger
+	counter *counter
+	damage  Damage
+
+	files sync.RWMutex // held for reading while badger is used; for writing while it is opened again
+	db    *badger.DB   // nil: closed, or could not be opened again
+
+	mu     sync.RWMutex
+	chains map[protocol.FeedID]protocol.Chain
+	totals totals
+	lost   map[protocol.FeedID]map[uint64]*Lost
+
+	marks map[string]tag // of summed rows; the committer writes it, under mu
+
+	committer
+}
+
+// Open opens the store in a folder, or makes one. It checks the commit number,
+// the counts and sums, and every feed's chain and newest record; [Store.Damage]
+// says what was missing, and [Store.VerifyAll] does the rest. Errors:
+// [ErrInUse], [ErrKey], [ErrNetwork], [ErrFull], [ErrUnusable].
+func Open(opt Options) (*Store, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.MinFree == 0 {
+		opt.MinFree = DefaultMinFree
+	}
+	if opt.Room == nil {
+		opt.Room = diskRoom
+	}
+	s := &Store{opt: opt, network: opt.Network, tags: newTagger(opt.Key), log: opt.Log}
+	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := s.room(); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	db, err := openBadger(opt)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s.db = db
+	if s.counter, err = openCounter(filepath.Join(opt.Dir, "count")); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if err := s.load(); err != nil {
+		db.Close()
+		s.counter.close()
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	if s.damage.Any() {
+		s.log.Error(s.damage.String())
+	}
+	s.committer.start(s)
+	return s, nil
+}
+
+// Close waits for the writes under way and closes the files.
+func (s *Store) Close() error {
+	s.committer.stop()
+	s.files.Lock()
+	defer s.files.Unlock()
+	var err error
+	if s.db != nil {
+		err = closeBadger(s.db)
+		s.db = nil
+		err = errors.Join(err, s.counter.close())
+	}
+	if err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// Damage returns what Open found missing.
+func (s *Store) Damage() Damage { return s.damage }
+
+// Network returns the network that the store belongs to.
+func (s *Store) Network() protocol.NetworkID { return s.network }
+
+func badgerOptions(opt Options) badger.Options {
+	return badger.DefaultOptions(filepath.Join(opt.Dir, "db")).
+		WithLogger(quiet{opt.Log}).WithMetricsEnabled(false).
+		WithEncryptionKey(opt.Key[:]).
+		WithSyncWrites(false).WithDetectConflicts(false).WithNumVersionsToKeep(1).
+		WithCompression(0).
+		WithMemTableSize(8 << 20).WithNumMemtables(2).
+		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
+		WithBaseTableSize(2 << 20).WithBaseLevelSize(8 << 20).
+		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(6).
+		WithNumCompactors(2).WithNumGoroutines(2).
+		WithBlockCacheSize(8 << 20).WithIndexCacheSize(8 << 20)
+}
+
+// openBadger opens the database and turns a panic over damaged files into an
+// error.
+func openBadger(opt Options) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			db, err = nil, fmt.Errorf("%w (%v)", ErrUnusable, p)
+		}
+	}()
+	db, err = badger.Open(badgerOptions(opt))
+	switch {
+	case err == nil:
+		return db, nil
+	case strings.Contains(err.Error(), "Cannot acquire directory lock"):
+		return nil, ErrInUse
+	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
+		return nil, ErrKey
+	}
+	return nil, fmt.Errorf("%w (%v)", ErrUnusable, err)
+}
+
+func closeBadger(db *badger.DB) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w (%v)", ErrUnusable, p)
+		}
+	}()
+	return db.Close()
+}
+
+// view reads from the database. A panic inside badger over damaged bytes
+// counts as a loss.
+func (s *Store) view(f func(txn *badger.Txn) error) (err error) {
+	s.files.RLock()
+	defer s.files.RUnlock()
+	if s.db == nil {
+		return ErrClosed
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w (%v)", ErrLost, p)
+		}
+	}()
+	return s.db.View(f)
+}
+
+// read returns a row's value and tag, or ErrLost: badger's "not found" and a
+// wrong tag are the same here, and the caller knows whether the row must be
+// there.
+func (s *Store) read(txn *badger.Txn, key []byte) (v []byte, t tag, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v, err = nil, fmt.Errorf("%w (%v)", ErrLost, p)
+		}
+	}()
+	item, err := txn.Get(key)
+	if err != nil {
+		return nil, tag{}, ErrLost
+	}
+	raw, err := item.ValueCopy(nil)
+	if err != nil {
+		return nil, tag{}, ErrLost
+	}
+	v, t, ok := s.tags.open(key, raw)
+	if !ok {
+		return nil, tag{}, ErrLost
+	}
+	return v, t, nil
+}
+
+// get reads one row.
+func (s *Store) get(key []byte) (v []byte, err error) {
+	verr := s.view(func(txn *badger.Txn) error {
+		v, _, err = s.read(txn, key)
+		return nil
+	})
+	if verr != nil {
+		return nil, verr
+	}
+	return v, err
+}
+
+// each passes over the rows with a prefix, in order. good is false where the
+// tag is wrong.
+func (s *Store) each(prefix []byte, from []byte, f func(key, value []byte, t tag, good bool) error) error {
+	return s.view(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.Prefix = prefix
+		o.PrefetchSize = 32
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Seek(from); it.Valid(); it.Next() {
+			key := it.Item().KeyCopy(nil)
+			raw, err := it.Item().ValueCopy(nil)
+			if err != nil {
+				raw = nil
+			}
+			v, t, good := s.tags.open(key, raw)
+			if err := f(key, v, t, good); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// room says whether the disk may be written to.
+func (s *Store) room() error {
+	free, writable, err := s.opt.Room(s.opt.Dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask for free space: %w", err)
+	case !writable:
+		return fmt.Errorf("%w: it may only be read; nothing was lost, reading goes on, and writing resumes when it is mounted for writing", ErrFull)
+	case free < s.opt.MinFree:
+		return fmt.Errorf("%w: nothing was lost, reading goes on, and writing resumes when %d MB are free (now %d)",
+			ErrFull, (s.opt.MinFree+1<<20-1)>>20, free>>20)
+	}
+	return nil
+}
+
+// quiet passes badger's warnings and errors on, and nothing that holds a key.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Errorf(f string, a ...any) {
+	q.log.Error("database", "message", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (q quiet) Warningf(f string, a ...any) {
+	q.log.Warn("database", "message", strings.TrimSpace(fmt.Sprintf(f, a...)))
+}
+func (q quiet) Infof(string, ...any)  {}
+func (q quiet) Debugf(string, ...any) {}
+
+// Writable returns nil, or why nothing can be written now: [ErrFull],
+// [ErrDisk] or [ErrClosed].
+func (s *Store) Writable() error {
+	if err := s.committer.state(); err != nil {
+		return err
+	}
+	return s.room()
+}
