@@ -104,6 +104,7 @@ func BenchmarkCommit(b *testing.B) {
 		}
 	}
 	many := func(b *testing.B, g *Group) {
+		b.ResetTimer()
 		b.SetParallelism(32)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
@@ -136,3 +137,15 @@ func BenchmarkCommit(b *testing.B) {
 
 // slow keeps elections away on a busy machine.
 func slow(o *Options) { o.Heartbeat, o.Commit, o.SnapshotEvery = 1e9, 5e7, 1<<40 }
+
+// Close at any moment around Run leaves the folder free for the next.
+func TestCloseWhileRunBegins(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		for range 50 {
+			r := w.open(1).run()
+			w.stop(r)
+		}
+		a := w.one(1)
+		propose(t, a, "still at work")
+	})
+}

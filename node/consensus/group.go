@@ -195,13 +195,15 @@ func (g *Group) Run(ctx context.Context) error {
 // runOnce runs one engine until it fails (an error) or is told to end (nil).
 func (g *Group) runOnce(ctx context.Context) error {
 	g.mu.Lock()
-	f := g.files
+	f, closed := g.files, g.closed
 	g.files = nil
-	if g.closed {
-		g.mu.Unlock()
+	g.mu.Unlock()
+	if closed {
+		if f != nil {
+			return f.close()
+		}
 		return nil
 	}
-	g.mu.Unlock()
 	if f == nil {
 		var err error
 		if f, err = openFiles(&g.opt); err != nil {
