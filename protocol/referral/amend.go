@@ -1,6 +1,7 @@
 package referral
 
 import (
+	"bytes"
 	"maps"
 	"reflect"
 	"slices"
@@ -38,11 +39,18 @@ func SafetyFields(changed []string) (out []string) {
 func Diff(a, b Parts) (changed []string) {
 	fa, fb := a.fields(), b.fields()
 	for _, name := range slices.Sorted(maps.Keys(fa)) {
-		if name != "summary.amends" && string(protocol.Encode(fa[name].Interface())) != string(protocol.Encode(fb[name].Interface())) {
+		if name != "summary.amends" && !same(fa[name], fb[name]) {
 			changed = append(changed, name)
 		}
 	}
 	return changed
+}
+
+func same(a, b reflect.Value) bool {
+	if a.Kind() == reflect.Slice && a.Len() == 0 && b.Len() == 0 {
+		return true // nil or not
+	}
+	return bytes.Equal(protocol.Encode(a.Interface()), protocol.Encode(b.Interface()))
 }
 
 // fields returns the settable fields of the parts by name.
@@ -94,9 +102,9 @@ func copyOf[T any](p *T) *T {
 	return &v
 }
 
-// admitAmend says why an amend can never count. It looks at the sends and
+// placeAmend says why an amend can never count. It looks at the sends and
 // amends alone, so that every addressee decides alike.
-func (r *Referral) admitAmend(e Event, b *AmendBody) string {
+func (r *Referral) placeAmend(e Event, b *AmendBody) string {
 	a := b.Summary.Amends
 	switch {
 	case a == nil:

@@ -44,18 +44,12 @@ func Check(r Referral, e Event) error {
 	if _, ok := e.Body.(*Unknown); ok {
 		return refuse("this program does not know such a move")
 	}
-	i, why := r.admit(e)
-	if b, ok := e.Body.(*AmendBody); ok && why == "" {
-		return r.checkAmend(e, b)
-	}
-	if i >= 0 && e.Body != nil && r.leg(LegOf(e)) >= 0 {
-		// The full list of faults says more than the first reason.
-		if f := validateBody(e.Body, r.Legs[i].Asked); len(f) > 0 && (why == "" || mustGive(e.Body, r.Legs[i].Asked).err() != nil && why == mustGive(e.Body, r.Legs[i].Asked).Error()) {
-			return f
-		}
-	}
+	i, why := r.place(e)
 	if why != "" {
 		return refuse(why)
+	}
+	if b, ok := e.Body.(*AmendBody); ok {
+		return r.checkAmend(e, b)
 	}
 	l := r.Legs[i]
 	for _, ref := range e.Refs {
@@ -64,10 +58,11 @@ func Check(r Referral, e Event) error {
 		}
 	}
 	role, _ := r.side(e.Author, l.Organisation)
+	// Whether the move is possible at all is said before what it lacks.
 	if _, why := find(e.Kind, role, l.State, e.Time, r.Parts.Summary.Urgency.Expiry); why != "" {
 		return refuse(why)
 	}
-	return nil
+	return validateBody(e.Body, l.Asked).err()
 }
 
 func (r Referral) checkAmend(e Event, b *AmendBody) error {

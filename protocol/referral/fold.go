@@ -262,6 +262,17 @@ func sorted(orgs []protocol.OrgID) []protocol.OrgID {
 // admit decides, on the event and the send alone, whether the event may count:
 // the leg's index, or -1 for an amend; or why it never can.
 func (r *Referral) admit(e Event) (leg int, why string) {
+	leg, why = r.place(e)
+	if why == "" && leg >= 0 {
+		if f := mustGive(e.Body, r.Legs[leg].Asked); len(f) > 0 {
+			return 0, f.Error()
+		}
+	}
+	return leg, why
+}
+
+// place is admit without what the event must give.
+func (r *Referral) place(e Event) (leg int, why string) {
 	if e.Body == nil {
 		return 0, "it could not be read"
 	}
@@ -272,7 +283,7 @@ func (r *Referral) admit(e Event) (leg int, why string) {
 		return 0, "it names too many events"
 	}
 	if b, ok := e.Body.(*AmendBody); ok {
-		return -1, r.admitAmend(e, b)
+		return -1, r.placeAmend(e, b)
 	}
 	org := e.Body.about().Leg
 	i := r.leg(org)
@@ -280,20 +291,14 @@ func (r *Referral) admit(e Event) (leg int, why string) {
 		return 0, "the organisation it names is no recipient"
 	}
 	role, other := r.side(e.Author, org)
+	_, unknown := e.Body.(*Unknown)
 	switch {
 	case role == Stranger:
 		return 0, "its author is no side of the leg"
 	case len(e.Audience) != 1 || e.Audience[0] != other:
 		return 0, "it did not go to the leg's other side alone"
-	}
-	if _, ok := e.Body.(*Unknown); ok {
-		return i, ""
-	}
-	if !slices.Contains(whose(e.Kind), role) {
+	case !unknown && !slices.Contains(whose(e.Kind), role):
 		return 0, "it is for the other side to do"
-	}
-	if f := mustGive(e.Body, r.Legs[i].Asked); len(f) > 0 {
-		return 0, f.Error()
 	}
 	return i, ""
 }

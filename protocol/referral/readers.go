@@ -76,3 +76,20 @@ func (c *checker) reader(field, part string, org protocol.OrgID, p Parts, recipi
 		}
 	}
 }
+
+// Barred returns the members that the alleged person belongs to, sorted: such
+// a body is neither recipient, watcher nor custodian, nor an onward reader. A
+// tie to one unit bars the others of its organisation from nothing, but the
+// organisation as custodian all the same.
+func (p Parts) Barred() []protocol.OrgID {
+	if p.Case == nil {
+		return nil
+	}
+	var out []protocol.OrgID
+	for _, t := range p.Case.TiedBodies {
+		if !t.Organisation.IsZero() {
+			out = append(out, t.Organisation)
+		}
+	}
+	return sorted(out)
+}

@@ -154,20 +154,19 @@ var (
 //
 //	https://example.org/a → hxxps://example[.]org/a
 //
-// Addresses are never linked, fetched or previewed.
+// It may be applied again. Addresses are never linked, fetched or previewed.
 func Defang(url string) string {
-	scheme, rest, ok := strings.Cut(url, "://")
+	scheme, rest, ok := strings.Cut(strings.Replace(url, "[:]//", "://", 1), "://")
 	if !ok {
 		return dots(url)
 	}
 	switch strings.ToLower(scheme) {
-	case "http":
+	case "http", "hxxp":
 		scheme = "hxxp"
-	case "https":
+	case "https", "hxxps":
 		scheme = "hxxps"
 	default:
-		scheme += "[:]"
-		return scheme + "//" + dotsInHost(rest)
+		return scheme + "[:]//" + dotsInHost(rest)
 	}
 	return scheme + "://" + dotsInHost(rest)
 }
@@ -181,6 +180,6 @@ func dotsInHost(rest string) string {
 }
 
 func dots(s string) string {
-	s = strings.ReplaceAll(s, "[.]", ".")
+	s = strings.NewReplacer("[.]", ".", "[@]", "@").Replace(s)
 	return strings.NewReplacer(".", "[.]", "@", "[@]").Replace(s)
 }
