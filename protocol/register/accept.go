@@ -37,13 +37,7 @@ func (s *State) verify(c Checkpoint, sigs []note.Signature, before uint64) error
 	v, _ := s.at(c.Size)
 	for _, size := range []uint64{c.Size, before} {
 		named := s.signers.at(size)
-		have := 0
-		for _, id := range named {
-			if v.nodeActive(id) && slices.ContainsFunc(sigs, func(g note.Signature) bool { return g.Name == keyName(id) }) {
-				have++
-			}
-		}
-		if need := majority(len(named)); have < need {
+		if have, need := v.count(named, sigs), majority(len(named)); have < need {
 			return fmt.Errorf("verify checkpoint of %d leaves: %d of the %d signatures needed from the signers named at size %d: %w", c.Size, have, need, size, ErrSigners)
 		}
 	}
@@ -51,6 +45,17 @@ func (s *State) verify(c Checkpoint, sigs []note.Signature, before uint64) error
 		return fmt.Errorf("verify checkpoint of %d leaves: %d of %d witnesses: %w", c.Size, have, need, ErrSigners)
 	}
 	return nil
+}
+
+// count is how many of the named nodes are active and signed.
+func (v view) count(named []protocol.NodeID, sigs []note.Signature) int {
+	n := 0
+	for _, id := range named {
+		if v.nodeActive(id) && slices.ContainsFunc(sigs, func(g note.Signature) bool { return g.Name == keyName(id) }) {
+			n++
+		}
+	}
+	return n
 }
 
 // The policy's quorum of witnesses is zero until an operation of a later

@@ -8,9 +8,8 @@ import (
 
 // Draft returns an operation on a subject, with the subject's next version and
 // this register as its base. It refuses what [Apply] would refuse whoever
-// signed it, so that nobody is asked to sign in vain; signatures, and proofs
-// and rules that need them, are looked at when it is proposed. expiry is in
-// Unix seconds of leaf time.
+// signed it, proofs of possession included, so that nobody is asked to sign in
+// vain. expiry is in Unix seconds of leaf time.
 func (s *State) Draft(about Subject, body Body, expiry int64) (*Op, error) {
 	op := &Op{
 		Version: s.Policy().Rules, Network: s.network, Subject: about, Next: s.Version(about) + 1,

@@ -30,8 +30,8 @@ func DecodeLeaf(b []byte) (Leaf, error) {
 	if err != nil {
 		return Leaf{}, fmt.Errorf("decode leaf: %w", err)
 	}
-	if l.Time <= 0 {
-		return Leaf{}, fmt.Errorf("decode leaf: %w: no time", protocol.ErrEncoding)
+	if l.Time <= 0 || l.Time > MaxTime {
+		return Leaf{}, fmt.Errorf("decode leaf: %w: its time is not of this age", protocol.ErrEncoding)
 	}
 	if err := checkSignatures(l.Signatures); err != nil {
 		return Leaf{}, fmt.Errorf("decode leaf: %w", err)

@@ -20,6 +20,9 @@ const (
 	MaxRequest    = 32 << 10
 	MaxEntry      = 192 << 10
 
+	// MaxTime is the last second of the year 9999.
+	MaxTime = 253402300799
+
 	// SuspensionSeconds is how long a suspension lasts, in leaf time.
 	SuspensionSeconds = 30 * 86400
 	// RepeatSeconds is how long after a suspension's end the next one needs
@@ -27,7 +30,4 @@ const (
 	RepeatSeconds = 90 * 86400
 	// ClockSeconds is how far a leaf's time may be from a signer's own clock.
 	ClockSeconds = 300
-	// StaleSeconds is how far a checkpoint's time may be from the clock of
-	// somebody who cosigns it from outside.
-	StaleSeconds = 86400
 )

@@ -211,7 +211,7 @@ func (o *Op) check() error {
 		return fmt.Errorf("check operation: a %s cannot be about subject kind %d", o.Kind(), o.Subject.Kind)
 	}
 	genesis := o.Kind() == KindGenesis
-	if o.Next == 0 || o.Network.IsZero() != genesis || (o.BaseSize == 0) != genesis || o.BaseRoot.IsZero() != genesis || (o.Expiry == 0) != genesis || o.Expiry < 0 {
+	if o.Next == 0 || o.Network.IsZero() != genesis || (o.BaseSize == 0) != genesis || o.BaseRoot.IsZero() != genesis || (o.Expiry == 0) != genesis || o.Expiry < 0 || o.Expiry > MaxTime {
 		return fmt.Errorf("check operation: network, version, base checkpoint and expiry must all stand (and none but the version in a genesis)")
 	}
 	return o.Body.check(o.Subject)

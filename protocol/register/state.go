@@ -277,7 +277,10 @@ func (s *State) CheckpointKey(id protocol.NodeID) (crypto.PublicKey, bool) {
 }
 
 // Officers is the officer set at present.
-func (s *State) Officers() OfficerSet { return *s.officers.at(s.Size()) }
+func (s *State) Officers() OfficerSet {
+	o := s.officers.at(s.Size())
+	return OfficerSet{o.Set.stripped(), o.Suspension}
+}
 
 // Policy is the policy at present.
 func (s *State) Policy() Policy { return s.policy.at(s.Size()) }
@@ -288,7 +291,7 @@ func (s *State) Administrators(id protocol.OrgID) (Set, bool) {
 	if !ok {
 		return Set{}, false
 	}
-	return *o.admins.at(s.Size()), true
+	return o.admins.at(s.Size()).stripped(), true
 }
 
 // Voters lists the active voters of an organisation's Raft group.

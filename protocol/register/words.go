@@ -16,7 +16,7 @@ type lookup struct{ s *State }
 func (l lookup) org(id protocol.OrgID) string {
 	if l.s != nil {
 		if o, ok := l.s.Org(id); ok {
-			return fmt.Sprintf("%q (%s, %s)", o.Name, o.Class, id.Short())
+			return fmt.Sprintf("%s (%s, %s)", quote(o.Name), o.Class, id.Short())
 		}
 	}
 	return "an organisation that this register does not know, " + id.String()
@@ -30,6 +30,10 @@ func (l lookup) node(id protocol.NodeID) string {
 	}
 	return "a node that this register does not know, " + id.String()
 }
+
+// quote sets a checked text apart. Only quotation marks in it are escaped:
+// Indic text, joiners included, stays as people read it.
+func quote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"` }
 
 func day(unix int64) string { return time.Unix(unix, 0).UTC().Format("2006-01-02 15:04 UTC") }
 
@@ -45,7 +49,7 @@ func (o *Op) Words(s *State) []string {
 	case s == nil || s.network != o.Network:
 		out = append(out, "For another network than this one: "+o.Network.String())
 	default:
-		out = append(out, fmt.Sprintf("For the %s network %q, %s", s.mode, s.title, o.Network.Short()))
+		out = append(out, fmt.Sprintf("For the %s network %s, %s", s.mode, quote(s.title), o.Network.Short()))
 		if s.mode == Trial {
 			out = append(out, "This is a trial network: invented data only")
 		}
@@ -109,7 +113,7 @@ func recipientWords(r string) string {
 
 func requestWords(r Request, id protocol.OrgID) []string {
 	out := []string{
-		fmt.Sprintf("  name: %q", r.Name),
+		"  name: " + quote(r.Name),
 		fmt.Sprintf("  class %s, kind %s", r.Class, r.Code),
 		"  fingerprint, to compare by phone: " + Fingerprint(id),
 		"Its administrators:",
@@ -121,7 +125,7 @@ func requestWords(r Request, id protocol.OrgID) []string {
 }
 
 func (g Genesis) words(_ lookup, _ Subject) []string {
-	out := []string{fmt.Sprintf("Found the %s network %q", g.Mode, g.Title)}
+	out := []string{fmt.Sprintf("Found the %s network %s", g.Mode, quote(g.Title))}
 	if g.Mode == Trial {
 		out = append(out, "This is a trial network: invented data only")
 	}
@@ -169,7 +173,7 @@ func (b RevokeNode) words(l lookup, s Subject) []string {
 func (p Policy) words(lookup, Subject) []string {
 	out := []string{fmt.Sprintf("Policy: rules of version %d", p.Rules)}
 	if p.Agreement != "" {
-		out = append(out, fmt.Sprintf("The agreement that members signed: %q, SHA-256 %x", p.Agreement, p.SHA256))
+		out = append(out, fmt.Sprintf("The agreement that members signed: %s, SHA-256 %x", quote(p.Agreement), p.SHA256))
 	}
 	return out
 }
@@ -179,7 +183,7 @@ func (b DefineGroup) words(l lookup, s Subject) []string {
 	if b.FromStart {
 		from = "A joiner reads everything from the start"
 	}
-	out := []string{fmt.Sprintf("Define the group %s, %q, of %d organisations", s.Group, b.Title, len(b.Members)), from}
+	out := []string{fmt.Sprintf("Define the group %s, %s, of %d organisations", s.Group, quote(b.Title), len(b.Members)), from}
 	var had []protocol.OrgID
 	if l.s != nil {
 		if g, ok := l.s.groups.Get(string(s.Group)); ok {
