@@ -71,6 +71,8 @@ func TestEnrolmentAnswersStrangers(t *testing.T) {
 			}
 			until(t, "no connection stays", func() bool { return len(e.swarm.Conns()) == 0 })
 			e.Close()
+			ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+			defer cancel()
 			if _, err := CallEnrolment(ctx, at, []byte("hello")); err == nil {
 				t.Fatal("a closed door answered")
 			}
