@@ -99,7 +99,7 @@ func (w Writer) OpenFeed(c Chain, a Audience, parts [][]OrgID, custodians []OrgI
 			Commitment: seal.Commit(keys[i], crypto.Hash(core.Network), crypto.Hash(feed), core.Seq, i)})
 		body.Sections = append(body.Sections, SectionRef{Set: uint64(i), Length: uint64(len(sections[i])), SHA256: sha256.Sum256(sections[i])})
 	}
-	r, n, err := w.finish(c, core, sections)
+	r, n, err := w.finish(c, core, feed, sections)
 	return r, n, keys, err
 }
 
@@ -126,16 +126,16 @@ func (w Writer) Write(c Chain, keys []seal.FeedKey, contents []Content, day, exp
 		}
 		core.Data.Sections = append(core.Data.Sections, SectionRef{Set: content.Set, Length: uint64(len(sections[i])), SHA256: sha256.Sum256(sections[i])})
 	}
-	return w.finish(c, core, sections)
+	return w.finish(c, core, feed, sections)
 }
 
 // finish signs a core and puts it through the checks that every receiver does,
 // but for the signature that was made this moment.
-func (w Writer) finish(c Chain, core Core, sections [][]byte) (*Record, Chain, error) {
+func (w Writer) finish(c Chain, core Core, feed FeedID, sections [][]byte) (*Record, Chain, error) {
 	if err := core.shape(); err != nil {
 		return nil, c, fmt.Errorf("write record: %w", err)
 	}
-	b := Encode(core)
+	b := Encode(&core)
 	if len(b) > MaxCore {
 		return nil, c, fmt.Errorf("write record: core of %d bytes, at most %d", len(b), MaxCore)
 	}
@@ -143,7 +143,7 @@ func (w Writer) finish(c Chain, core Core, sections [][]byte) (*Record, Chain, e
 	if !ok || node.Author != w.Key.Public() {
 		return nil, c, fmt.Errorf("write record: this node is not in the register with its author key")
 	}
-	s := &Signed{core: core, node: node, id: RecordIDOf(core.Network, b), feed: FeedIDOf(core.Network, core.Node, core.Audience),
+	s := &Signed{core: core, node: node, id: RecordIDOf(core.Network, b), feed: feed,
 		env: Envelope{Core: b, Signature: SignCore(w.Key, core.Network, b)}}
 	r, n, err := c.Link(w.Members, s)
 	if err != nil {

@@ -70,7 +70,7 @@ func Decode[T any](b []byte, max int) (v T, err error) {
 		var zero T
 		return zero, fmt.Errorf("%w: %v", ErrEncoding, err)
 	}
-	again, err := encMode.Marshal(v)
+	again, err := encMode.Marshal(&v) // by pointer: arrays of bytes are then not copied
 	if err != nil || !bytes.Equal(again, b) {
 		var zero T
 		return zero, fmt.Errorf("%w: another form of the same value is the canonical one", ErrEncoding)

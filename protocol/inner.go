@@ -52,7 +52,7 @@ func plaintext(core *Core, feed FeedID, set ReaderSet, section int, c Content) (
 	if len(c.Body) > MaxBody || len(c.Kind) == 0 || len(c.Kind) > MaxKind || len(c.Refs) > MaxRefs || len(c.Staff) > MaxKind {
 		return nil, fmt.Errorf("seal section: body, kind, staff or references too large: body at most %d bytes, %d references", MaxBody, MaxRefs)
 	}
-	in := Encode(Inner{Network: core.Network, Author: core.Author, Node: core.Node, Feed: feed, Seq: core.Seq, Prev: core.Prev,
+	in := Encode(&Inner{Network: core.Network, Author: core.Author, Node: core.Node, Feed: feed, Seq: core.Seq, Prev: core.Prev,
 		Nonce: core.Nonce, Section: uint64(section), Readers: set, Kind: c.Kind, Time: c.Time, Staff: c.Staff, Refs: c.Refs,
 		Length: uint64(len(c.Body)), Hash: bodyHash(core.Network, c.Body)})
 	n := 4 + len(in) + len(c.Body)

@@ -117,7 +117,7 @@ type Envelope struct {
 
 // FeedIDOf returns the feed of one author node for one audience.
 func FeedIDOf(network NetworkID, node NodeID, a Audience) FeedID {
-	return FeedID(crypto.Sum(labelFeed, crypto.Hash(network), node[:], Encode(a)))
+	return FeedID(crypto.Sum(labelFeed, crypto.Hash(network), node[:], Encode(&a)))
 }
 
 // RecordIDOf returns the identifier of a record: the labelled hash of its core
