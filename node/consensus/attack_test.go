@@ -35,6 +35,12 @@ func (e *ear) Write(p []byte) (int, error) {
 
 func (e *ear) Close() error { e.closed.Store(true); return e.Conn.Close() }
 
+func (s *conns) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
 func (w *town) know(n protocol.NodeID, yes bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -173,7 +179,7 @@ func TestBadRequests(t *testing.T) {
 			ends = append(ends, mine)
 		}
 		synctest.Wait()
-		if n := len(a.g.engine().conns.open); n != maxConns {
+		if n := a.g.engine().conns.count(); n != maxConns {
 			t.Errorf("%d connections of one peer are open", n)
 		}
 		for _, c := range ends {
@@ -215,7 +221,7 @@ func TestCloseEndsConnections(t *testing.T) {
 		propose(t, rs[0], "so that they talk")
 		e := rs[0].g.engine()
 		w.stop(rs[0])
-		if n := len(e.conns.open); n != 0 {
+		if n := e.conns.count(); n != 0 {
 			t.Errorf("%d connections are open after Close", n)
 		}
 		if _, err := e.conns.Dial(addressOf(rs[1].id), time.Second); err == nil {

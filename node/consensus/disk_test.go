@@ -542,3 +542,37 @@ func TestSnapshotRenamed(t *testing.T) {
 		t.Fatalf("a renamed snapshot: %v", err)
 	}
 }
+
+// Every chunk of a snapshot is looked at, not its head alone.
+func TestDamagedSnapshotBody(t *testing.T) {
+	dir, key := t.TempDir(), [32]byte{1}
+	s, err := openSnapshots(dir, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := s.Create(1, 7, 1, confOf(nodeID(1)), 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Write(make([]byte, 3*chunkSize)); err != nil {
+		t.Fatal(err)
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.check(); err != nil || n != 7 {
+		t.Fatalf("reaches %d, %v", n, err)
+	}
+	path := s.path(k.ID())
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)-100] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.check(); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("a changed last chunk: %v", err)
+	}
+}

@@ -59,5 +59,7 @@
 // drops what follows. The mark, written after each append and not forced to
 // disk, is never ahead of what was acknowledged; a log that ends before it has
 // lost entries, and Open says so with [ErrDamaged] instead of voting on with a
-// shorter memory. A damaged voter is replaced, not repaired.
+// shorter memory. A damaged voter is replaced, not repaired. Damage that comes
+// to light only after Open ends the process: Raft panics on an entry that it
+// cannot read back, and the next Open says why.
 package consensus

@@ -47,13 +47,9 @@ func openFiles(o *Options) (_ *files, err error) {
 	if f.snaps, err = openSnapshots(o.Dir, o.Key); err != nil {
 		return nil, err
 	}
-	metas, err := f.snaps.List()
+	newest, err := f.snaps.check()
 	if err != nil {
 		return nil, err
-	}
-	var newest uint64
-	if len(metas) > 0 {
-		newest = metas[0].Index
 	}
 	if f.log, err = openLog(o.Dir, o.Key, f.hclog, f.fail); err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/national-alliance/alliance/protocol"
@@ -281,6 +282,35 @@ func TestSetVotersRefuses(t *testing.T) {
 		}
 		if err := a.g.SetVoters(ctx(t), []protocol.NodeID{nodeID(1)}, nodeID(1)); err == nil {
 			t.Error("a voter was taken as a learner too")
+		}
+	})
+}
+
+// A leader that falls silent while it holds a forwarded entry: the caller
+// hears soon after the next election that the outcome is not known, and not
+// when its own time is up.
+func TestSilentLeaderHoldsNobodyUp(t *testing.T) {
+	inTown(t, func(t *testing.T, w *town) {
+		rs := w.three()
+		w.mu.Lock()
+		w.deaf[rs[0].id] = true // takes connections and says nothing on them
+		w.mu.Unlock()
+		got := make(chan error, 1)
+		began := time.Now()
+		go func() {
+			_, err := rs[1].g.Propose(ctx(t), Workspace, []byte("to a silent leader"))
+			got <- err
+		}()
+		synctest.Wait()
+		w.mu.Lock()
+		w.cut[rs[0].id] = true
+		w.mu.Unlock()
+		rs[0].g.engine().conns.drop(func(protocol.NodeID) bool { return true })
+		if err := <-got; !errors.Is(err, ErrUnknown) {
+			t.Fatalf("a silent leader: %v", err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Fatalf("it took %v", took)
 		}
 	})
 }

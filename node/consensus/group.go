@@ -108,7 +108,7 @@ type Group struct {
 	one   sync.Mutex    // held by the one that changes membership
 }
 
-// Open opens or makes the group's files and checks every entry of the log.
+// Open opens or makes the group's files and checks every entry and snapshot.
 // ErrDamaged, wrapped, says that something there cannot be trusted. Another
 // process that has Dir open is an error. Nothing runs before Run.
 func Open(o Options) (*Group, error) {

@@ -116,6 +116,7 @@ type town struct {
 	nodes map[protocol.NodeID]*resident
 	cut   map[protocol.NodeID]bool // reaches nobody
 	known map[protocol.NodeID]bool // the table
+	deaf  map[protocol.NodeID]bool // takes new connections and leaves them alone
 }
 
 type resident struct {
@@ -126,7 +127,7 @@ type resident struct {
 }
 
 func newTown(t testing.TB) *town {
-	w := &town{t: t, dir: t.TempDir(), nodes: map[protocol.NodeID]*resident{}, cut: map[protocol.NodeID]bool{}, known: map[protocol.NodeID]bool{}}
+	w := &town{t: t, dir: t.TempDir(), nodes: map[protocol.NodeID]*resident{}, cut: map[protocol.NodeID]bool{}, known: map[protocol.NodeID]bool{}, deaf: map[protocol.NodeID]bool{}}
 	t.Cleanup(func() {
 		for _, r := range w.nodes {
 			if r.g != nil {
@@ -166,6 +167,10 @@ func (r road) Dial(_ context.Context, to protocol.NodeID) (net.Conn, error) {
 		return nil, errors.New("no road")
 	}
 	a, b := net.Pipe()
+	if r.w.deaf[to] {
+		go io.Copy(io.Discard, b)
+		return a, nil
+	}
 	go n.g.Serve(protocol.Node{ID: r.from}, b)
 	return a, nil
 }

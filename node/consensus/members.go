@@ -195,7 +195,7 @@ func (e *engine) caughtUp(ctx context.Context, n protocol.NodeID) error {
 	commit := e.raft.CommitIndex()
 	ctx, cancel := context.WithTimeout(ctx, e.opt.Timeout)
 	defer cancel()
-	a, _, err := e.conns.ask(ctx, n, kindLast, nil)
+	a, err := e.conns.ask(ctx, n, kindLast, nil)
 	if err != nil {
 		return fmt.Errorf("node %s to answer: %w", n.Short(), err)
 	}

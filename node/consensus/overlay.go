@@ -17,8 +17,9 @@ import (
 // Overlay opens connections between nodes that the transport authenticated.
 // Inbound ones go to [Group.Serve].
 type Overlay interface {
-	// Dial opens a raft/1 stream to a node. The connection has working
-	// deadlines, and Close ends it for both sides, also with bytes unread.
+	// Dial opens a raft/1 stream to a node; ctx bounds the opening alone. The
+	// connection has working deadlines, and Close, from any goroutine, ends
+	// it for both sides, also with bytes unread.
 	Dial(ctx context.Context, to protocol.NodeID) (net.Conn, error)
 }
 

@@ -65,7 +65,7 @@ func (g *Group) onLeader(ctx context.Context, kind byte, body []byte) (answer, e
 	defer cancel()
 	for {
 		changed := g.leader.wait()
-		a, err := g.tryLeader(ctx, kind, body)
+		a, err := g.tryLeader(ctx, kind, body, changed)
 		switch {
 		case err != nil:
 			return a, err
@@ -88,8 +88,8 @@ func (g *Group) onLeader(ctx context.Context, kind byte, body []byte) (answer, e
 }
 
 // tryLeader answers statusNotLeader when nothing was done and another try may
-// help.
-func (g *Group) tryLeader(ctx context.Context, kind byte, body []byte) (answer, error) {
+// help. changed is closed when leadership changed since the caller looked.
+func (g *Group) tryLeader(ctx context.Context, kind byte, body []byte, changed <-chan struct{}) (answer, error) {
 	e := g.engine()
 	if e == nil {
 		return answer{status: statusNotLeader}, nil
@@ -104,15 +104,57 @@ func (g *Group) tryLeader(ctx context.Context, kind byte, body []byte) (answer, 
 		}
 		return e.propose(ctx, body), nil
 	}
-	a, sent, err := e.conns.ask(ctx, leader, kind, body)
-	if err != nil && (!sent || kind == kindBarrier) {
+	c, err := func() (*conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, g.opt.Timeout)
+		defer cancel()
+		go func() { // a dead leader may not refuse, but be silent
+			select {
+			case <-changed:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+		return e.conns.dial(ctx, leader, kind)
+	}()
+	if err != nil {
 		g.log.Debug("could not reach the leader", "node", leader.Short(), "error", err)
+		return answer{status: statusNotLeader}, nil
+	}
+	if t, ok := ctx.Deadline(); ok {
+		c.SetDeadline(t)
+	}
+	done := make(chan struct{})
+	defer close(done)
+	go g.giveUpOn(leader, c, done)
+	a, err := exchange(ctx, c, body)
+	if err != nil && kind == kindBarrier {
 		return answer{status: statusNotLeader}, nil
 	}
 	if err != nil {
 		return a, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
 	return a, nil
+}
+
+// giveUpOn closes a connection on which a leader's answer is awaited, once
+// another leads and the old one had time to answer still.
+func (g *Group) giveUpOn(leader protocol.NodeID, c *conn, done <-chan struct{}) {
+	for {
+		changed := g.leader.wait()
+		if now, ok := g.Leader(); ok && now != leader {
+			break
+		}
+		select {
+		case <-changed:
+		case <-done:
+			return
+		}
+	}
+	select {
+	case <-time.After(g.opt.Heartbeat):
+		c.Close()
+	case <-done:
+	}
 }
 
 // Leader returns the group's leader as this node knows it.

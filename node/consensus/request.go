@@ -74,25 +74,29 @@ func readAnswer(r io.Reader) (a answer, err error) {
 	return a, err
 }
 
-// ask sends one request to a node. sent says whether the node may have got it.
-func (s *conns) ask(ctx context.Context, to protocol.NodeID, kind byte, body []byte) (a answer, sent bool, err error) {
+// ask sends one request to a node and returns its answer.
+func (s *conns) ask(ctx context.Context, to protocol.NodeID, kind byte, body []byte) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestWait)
 	defer cancel()
 	c, err := s.dial(ctx, to, kind)
 	if err != nil {
-		return a, false, err
+		return answer{}, err
 	}
+	return exchange(ctx, c, body)
+}
+
+// exchange sends a request over a connection just dialled, reads the answer
+// and closes it. An error leaves open whether the request was done.
+func exchange(ctx context.Context, c *conn, body []byte) (a answer, err error) {
 	defer c.Close()
-	stop := context.AfterFunc(ctx, func() { c.Close() })
-	defer stop()
-	if err := writeRequest(c, body); err != nil {
-		return a, true, fmt.Errorf("ask node %s: %w", to.Short(), err)
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	if err = writeRequest(c, body); err == nil {
+		a, err = readAnswer(c)
 	}
-	a, err = readAnswer(c)
 	if err != nil {
-		return a, true, fmt.Errorf("ask node %s: %w", to.Short(), err)
+		return answer{}, fmt.Errorf("ask node %s: %w", c.peer.Short(), err)
 	}
-	return a, true, nil
+	return a, nil
 }
 
 // Serve takes over a raft/1 connection that a node opened, and returns when it
@@ -171,7 +175,7 @@ func (g *Group) RequestIdentity(ctx context.Context, from protocol.NodeID) ([]by
 	if e == nil {
 		return nil, fmt.Errorf("request reading identity: %w", errClosed)
 	}
-	a, _, err := e.conns.ask(ctx, from, kindIdentity, nil)
+	a, err := e.conns.ask(ctx, from, kindIdentity, nil)
 	if err != nil {
 		return nil, fmt.Errorf("request reading identity: %w", err)
 	}

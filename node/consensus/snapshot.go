@@ -85,6 +85,31 @@ func (s *snapshots) List() ([]*raft.SnapshotMeta, error) {
 	return metas, nil
 }
 
+// check reads every snapshot to its end and returns the index that the newest
+// reaches; 0: there is none.
+func (s *snapshots) check() (newest uint64, err error) {
+	ids, err := s.ids()
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		meta, r, err := s.Open(id)
+		if err != nil {
+			return 0, err
+		}
+		n, err := io.Copy(io.Discard, r)
+		r.Close()
+		if err != nil {
+			return 0, fmt.Errorf("snapshot %s: %w", id, err)
+		}
+		if n != meta.Size {
+			return 0, fmt.Errorf("snapshot %s: %w: %d bytes of %d", id, ErrDamaged, n, meta.Size)
+		}
+		newest = max(newest, meta.Index)
+	}
+	return newest, nil
+}
+
 type snapshotReader struct {
 	io.Reader
 	io.Closer
