@@ -46,6 +46,9 @@ type Config struct {
 	// a machine that must come back by itself after a power cut. Whoever can
 	// read it and the disk can read the records.
 	PassphraseFile string `toml:"passphrase_file"`
+	// ScryptWork is the work factor of passphrases that this node sets: 0 is
+	// the default, 18, about a second on a desk computer.
+	ScryptWork int `toml:"scrypt_work"`
 	// NodeKeyFile is where the unattended keys are; empty: keys/node.key in
 	// the folder. A systemd credential goes here.
 	NodeKeyFile string `toml:"node_key_file"`
@@ -144,6 +147,8 @@ func (c Config) check(name string) error {
 	switch {
 	case c.MinFree < 0:
 		return bad("min_free_mb", "must not be negative")
+	case c.ScryptWork != 0 && (c.ScryptWork < 10 || c.ScryptWork > 20):
+		return bad("scrypt_work", "must be 0 or from 10 to 20")
 	case c.KeepDays < 1 || c.KeepDays > 1100:
 		return bad("keep_days", "must be from 1 to 1100")
 	case c.LogLevel != "debug" && c.LogLevel != "info" && c.LogLevel != "warn" && c.LogLevel != "error":

@@ -239,7 +239,12 @@ func (r *Register) handOut(s *register.State, from uint64) (EnrolAnswer, error) 
 	if err != nil {
 		return EnrolAnswer{}, err
 	}
-	a := EnrolAnswer{Leaves: l.Leaves, Size: s.Size(), Peers: r.o.Peers()}
+	a := EnrolAnswer{Leaves: l.Leaves, Size: s.Size()}
+	for _, p := range r.o.Peers() { // a newcomer begins with the secretariat
+		if n, ok := s.Node(p.Node); ok && n.Org == s.Secretariat() {
+			a.Peers = append(a.Peers, p)
+		}
+	}
 	if from+uint64(len(l.Leaves)) >= s.Size() {
 		n, err := r.notes(s, 1, s.Size())
 		if err != nil {

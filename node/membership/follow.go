@@ -89,6 +89,13 @@ func (r *Register) ask(ctx context.Context, to protocol.NodeID, q Request) (Answ
 	return a, nil
 }
 
+// AskPeers asks a node where others can be reached. What it answers is only an
+// address to try: whoever answers there must prove to be the node.
+func (r *Register) AskPeers(ctx context.Context, n protocol.NodeID) ([]PeerAddrs, error) {
+	a, err := r.ask(ctx, n, Request{Ask: AskPeers})
+	return a.Peers, err
+}
+
 // catchUp accepts what a peer has beyond us.
 func (r *Register) catchUp(ctx context.Context, n protocol.NodeID) error {
 	have := r.State()
@@ -181,6 +188,9 @@ func (r *Register) answer(ctx context.Context, from protocol.Node, q Request) (A
 		return r.leaves(q.From, min(q.To, s.Size()))
 	case AskNotes:
 		return r.notes(s, q.From, min(q.To, s.Size()))
+	case AskPeers:
+		peers := r.o.Peers()
+		return Answer{Peers: peers[:min(len(peers), maxPeers)]}, nil
 	case TellNews:
 		if q.To > s.Size() {
 			r.Follow(from.ID)

@@ -64,7 +64,7 @@ type Options struct {
 	OnChange func(*register.State)
 	// PollEvery is how often a connected peer is asked for its head.
 	PollEvery time.Duration
-	// Peers tells where the secretariat's nodes listen, for newcomers.
+	// Peers tells where nodes can be reached, as far as this one knows.
 	Peers func() []PeerAddrs
 }
 

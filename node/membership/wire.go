@@ -23,6 +23,7 @@ const (
 	AskEndorse Ask = 5 // the asked signer's endorsement of Leaf on Root
 	AskSubmit  Ask = 6 // put Op into the register
 	TellNews   Ask = 7 // there is an accepted checkpoint of size To; no answer is needed
+	AskPeers   Ask = 8 // where nodes can be reached, as far as the asked one knows
 )
 
 // Request is one message of /alliance/register/1.
@@ -43,6 +44,7 @@ type Answer struct {
 	Leaves      [][]byte              `cbor:"3,keyasint,omitempty"`
 	Endorsement *register.Endorsement `cbor:"4,keyasint,omitempty"`
 	Fault       string                `cbor:"5,keyasint,omitempty"`
+	Peers       []PeerAddrs           `cbor:"6,keyasint,omitempty"`
 }
 
 // Limits of the messages.
@@ -51,6 +53,7 @@ const (
 	rangeBytes  = 4 << 20
 	rangeLeaves = 4000
 	maxFault    = 1000
+	maxPeers    = 4000
 )
 
 // EnrolRequest is what a newcomer sends to the enrolment listener: the token

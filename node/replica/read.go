@@ -1,0 +1,175 @@
+package replica
+
+import (
+	"bytes"
+	"container/list"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/national-alliance/alliance/crypto/seal"
+	"github.com/national-alliance/alliance/protocol"
+)
+
+// keyCache keeps feed keys and key links of older keys, a bounded number.
+type keyCache struct {
+	mu    sync.Mutex
+	order *list.List
+	items map[keyAt]*list.Element
+}
+
+type keyAt struct {
+	feed protocol.FeedID
+	seq  uint64
+	set  int // -1: the link
+}
+
+type cached struct {
+	at   keyAt
+	key  seal.FeedKey
+	link *protocol.KeyLink
+}
+
+const cachedKeys = 1024
+
+func (c *keyCache) init() {
+	c.order, c.items = list.New(), map[keyAt]*list.Element{}
+}
+
+func (c *keyCache) get(at keyAt) (*cached, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.items[at]
+	if !ok {
+		return nil, false
+	}
+	c.order.MoveToFront(e)
+	return e.Value.(*cached), true
+}
+
+func (c *keyCache) put(v *cached) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.items[v.at]; ok {
+		return
+	}
+	c.items[v.at] = c.order.PushFront(v)
+	if c.order.Len() > cachedKeys {
+		old := c.order.Remove(c.order.Back()).(*cached)
+		delete(c.items, old.at)
+	}
+}
+
+func (c *keyCache) link(f protocol.FeedID, seq uint64) (*protocol.KeyLink, bool) {
+	v, ok := c.get(keyAt{f, seq, -1})
+	if !ok {
+		return nil, false
+	}
+	return v.link, true
+}
+
+func (c *keyCache) putLink(f protocol.FeedID, k *protocol.KeyLink) {
+	c.put(&cached{at: keyAt{f, k.Seq, -1}, link: k})
+}
+
+// forgetKeys empties the cache, as when the node is locked.
+func (c *keyCache) forgetKeys() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.init()
+}
+
+// Opened is a section that this organisation could open.
+type Opened struct {
+	Section int
+	protocol.Content
+}
+
+// ErrNotAReader: the record is here as ciphertext only.
+var ErrNotAReader = errors.New("this organisation is not among the readers")
+
+// Open opens those sections of a record that this organisation reads. Errors:
+// [ErrLocked], [ErrNotAReader], [protocol.ErrUnreadable] (report it with
+// [Replica.Unreadable]), or the disk's.
+func (r *Replica) Open(rec *protocol.Record) ([]Opened, error) {
+	ids, ok := r.o.Keys.Identities()
+	if !ok {
+		return nil, ErrLocked
+	}
+	if rec.State() != protocol.Linked || rec.Core().Data == nil {
+		return nil, ErrNotAReader
+	}
+	f := r.feed(rec.Feed(), false)
+	if f == nil {
+		return nil, ErrNotAReader
+	}
+	key := r.keyFor(f, rec)
+	if key == nil {
+		return nil, ErrNotAReader
+	}
+	var out []Opened
+	for i, ref := range rec.Core().Data.Sections {
+		if ref.Set >= uint64(len(key.Sets)) || !key.Sets[ref.Set].Has(r.o.Org) || rec.Section(i) == nil {
+			continue
+		}
+		k, err := r.feedKey(f, key, int(ref.Set), ids)
+		if err != nil {
+			return out, err
+		}
+		c, err := rec.OpenSection(i, k, key.Sets[ref.Set])
+		if err != nil {
+			return out, fmt.Errorf("section %d: %w", i, err)
+		}
+		out = append(out, Opened{i, c})
+	}
+	if len(out) == 0 {
+		return nil, ErrNotAReader
+	}
+	return out, nil
+}
+
+func (r *Replica) feedKey(f *feed, key *protocol.KeyLink, set int, ids []*seal.Identity) (seal.FeedKey, error) {
+	at := keyAt{f.id, key.Seq, set}
+	if v, ok := r.keys.get(at); ok {
+		return v.key, nil
+	}
+	rec, err := r.o.Disk.Record(f.id, key.Seq)
+	if err != nil {
+		return seal.FeedKey{}, err
+	}
+	k, err := rec.OpenKey(set, ids...)
+	if err != nil {
+		return seal.FeedKey{}, err
+	}
+	r.keys.put(&cached{at: at, key: k})
+	return k, nil
+}
+
+// Records calls f with every record of every feed held, feed by feed in order;
+// it stops at the first error. Lost records are passed over: repair puts them
+// back.
+func (r *Replica) Records(fn func(*protocol.Record) error) error {
+	feeds := r.allFeeds()
+	sortFeeds(feeds)
+	for _, f := range feeds {
+		f.mu.Lock()
+		top := f.durable.Seq
+		f.mu.Unlock()
+		for seq := uint64(1); seq <= top; seq++ {
+			rec, err := r.o.Disk.Record(f.id, seq)
+			if err != nil {
+				r.o.Log.Warn("record cannot be read; it is asked for again", "feed", f.id.Short(), "seq", seq, "err", err)
+				continue
+			}
+			if err := fn(rec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sortFeeds(f []*feed) {
+	slices.SortFunc(f, func(a, b *feed) int { return bytes.Compare(a.id[:], b.id[:]) })
+}

@@ -1,0 +1,245 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"github.com/national-alliance/alliance/crypto"
+	"github.com/national-alliance/alliance/crypto/seal"
+	"github.com/national-alliance/alliance/protocol"
+)
+
+// Disk is what the replica asks of the store. Enqueue takes changes in order
+// and answers on the channel when they are durable, or why not; where one
+// fails, later ones of the same feed fail too.
+type Disk interface {
+	Chain(protocol.FeedID) (protocol.Chain, bool, error)
+	Feeds(func(protocol.FeedID, protocol.Chain) error) error
+	Record(protocol.FeedID, uint64) (*protocol.Record, error)
+	Receipts(protocol.FeedID) ([]protocol.SignedReceipt, error)
+	Forks() (map[protocol.FeedID]protocol.Fork, error)
+	Outbox() (map[uint64][]byte, error)
+	// Flag reads a small mark; nil where it was never set.
+	Flag(name string) ([]byte, error)
+	// Lacking lists the links of a feed whose sections are not all here, or
+	// that were lost to damage.
+	Lacking(protocol.FeedID) ([]uint64, error)
+	Enqueue(Change) <-chan error
+}
+
+// Change is one atomic change of the disk.
+type Change struct {
+	Links    []Link
+	Sections []SectionOf
+	Refills  []protocol.Envelope // records whose bytes were lost, fetched again
+	Receipts []protocol.SignedReceipt
+	Forks    []ForkOf
+	Outbox   []OutboxEntry
+	Done     []uint64          // outbox entries to remove
+	Flags    map[string][]byte // small marks, see Disk.Flag
+}
+
+// Link is a record with the chain after it.
+type Link struct {
+	Record *protocol.Record
+	Chain  protocol.Chain
+	Owe    []int // sections that are due here and did not come with it
+}
+
+// SectionOf is a section that came after its record.
+type SectionOf struct {
+	Feed  protocol.FeedID
+	Seq   uint64
+	Index int
+	Bytes []byte
+}
+
+// ForkOf is a fork proof of a feed.
+type ForkOf struct {
+	Feed  protocol.FeedID
+	Proof protocol.Fork
+}
+
+// OutboxEntry is a sealed record-to-be.
+type OutboxEntry struct {
+	ID    uint64
+	Bytes []byte
+}
+
+// Network is what the replica asks of the transport.
+type Network interface {
+	Open(ctx context.Context, to protocol.NodeID, proto string) (Stream, error)
+	Call(ctx context.Context, to protocol.NodeID, proto string, req []byte) ([]byte, error)
+	// Connected lists the nodes whose hello was accepted.
+	Connected() []protocol.Node
+}
+
+// Stream is a framed stream. Write may be called from several goroutines.
+type Stream interface {
+	Read() ([]byte, error)
+	Write(frames ...[]byte) error
+	Close() error
+}
+
+// Keyring holds the organisation's reading identities; false while locked.
+type Keyring interface {
+	Identities() ([]*seal.Identity, bool)
+}
+
+// Options of a replica. All but Log, Now and the waits must be set.
+type Options struct {
+	Org     protocol.OrgID
+	Node    protocol.NodeID
+	Key     crypto.PrivateKey // author key
+	Disk    Disk
+	Net     Network
+	Keys    Keyring
+	Members func() protocol.Members // the register at the newest accepted checkpoint
+	Random  io.Reader
+	Now     func() time.Time
+	Log     *slog.Logger
+	// HeadWait is how long the head check waits for audience nodes to
+	// connect, RepairEvery how often idle peers compare frontiers.
+	HeadWait    time.Duration
+	RepairEvery time.Duration
+	// OnRecord is told of each record once it is durable, in the order of
+	// its feed, from one goroutine a feed at a time. It must not block.
+	OnRecord func(*protocol.Record)
+	// OnDelivery is told of each new receipt once it is durable.
+	OnDelivery func(protocol.Receipt)
+}
+
+var (
+	// ErrLocked: the reading identity is not unlocked yet.
+	ErrLocked = errors.New("this node is locked: it keeps and passes on records, and opens none until someone unlocks it with the passphrase")
+	// ErrReplaced: this node's disk is older than what it has published, or
+	// its key was used elsewhere.
+	ErrReplaced = errors.New("this node must be replaced: others hold records under its key that it lacks, so it writes no more; what it holds is kept, and reading goes on")
+	// ErrClosed: the replica is closing.
+	ErrClosed = errors.New("the node is stopping")
+)
+
+// Replica is the running part. New builds it, Run runs it.
+type Replica struct {
+	o          Options
+	network    protocol.NetworkID
+	recipients seal.Recipients
+
+	mu    sync.Mutex
+	feeds map[protocol.FeedID]*feed
+	peers map[protocol.NodeID]*peer
+	forks map[protocol.FeedID]protocol.Fork
+	state writeState
+	boxes map[uint64]struct{} // outbox entries being kept
+	box   uint64              // newest outbox number
+
+	quotas  map[protocol.NodeID]*rate.Limiter // by pushing peer
+	authors map[protocol.NodeID]*rate.Limiter // by author
+
+	keys    keyCache
+	wake    chan struct{} // outbox or head check has work
+	group   *errgroup.Group
+	ctx     context.Context // of Run: bounds what peers start
+	started chan struct{}
+}
+
+// New reads what the disk holds: every feed's chain, forks and the outbox.
+func New(o Options) (*Replica, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.HeadWait == 0 {
+		o.HeadWait = 30 * time.Second
+	}
+	if o.RepairEvery == 0 {
+		o.RepairEvery = 30 * time.Second
+	}
+	if o.OnRecord == nil {
+		o.OnRecord = func(*protocol.Record) {}
+	}
+	if o.OnDelivery == nil {
+		o.OnDelivery = func(protocol.Receipt) {}
+	}
+	r := &Replica{o: o, network: o.Members().Network(), feeds: map[protocol.FeedID]*feed{}, peers: map[protocol.NodeID]*peer{},
+		boxes: map[uint64]struct{}{}, quotas: map[protocol.NodeID]*rate.Limiter{}, authors: map[protocol.NodeID]*rate.Limiter{}, wake: make(chan struct{}, 1), started: make(chan struct{})}
+	r.keys.init()
+	err := o.Disk.Feeds(func(id protocol.FeedID, c protocol.Chain) error {
+		f, err := r.newFeed(id, c)
+		if err == nil {
+			r.feeds[id] = f
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open replica: %w", err)
+	}
+	if r.forks, err = o.Disk.Forks(); err != nil {
+		return nil, fmt.Errorf("open replica: %w", err)
+	}
+	for _, proof := range r.forks {
+		if _, _, node, err := proof.Verify(o.Members()); err == nil && node == o.Node {
+			r.state.replaced = true
+		}
+	}
+	flag, err := o.Disk.Flag(flagReplaced)
+	if err != nil {
+		return nil, fmt.Errorf("open replica: %w", err)
+	}
+	r.state.replaced = r.state.replaced || flag != nil
+	boxes, err := o.Disk.Outbox()
+	if err != nil {
+		return nil, fmt.Errorf("open replica: %w", err)
+	}
+	for id := range boxes {
+		r.boxes[id] = struct{}{}
+		r.box = max(r.box, id)
+	}
+	r.state.heard = map[protocol.OrgID]bool{}
+	r.state.start = o.Now()
+	return r, nil
+}
+
+// Run works until ctx ends: the head check, the outbox, and repair with every
+// connected peer. It returns nil when ctx ends.
+func (r *Replica) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	r.mu.Lock()
+	r.group, r.ctx = g, ctx
+	r.mu.Unlock()
+	close(r.started)
+	g.Go(func() error { return r.writeLoop(ctx) })
+	for _, n := range r.o.Net.Connected() {
+		r.OnConnect(n)
+	}
+	<-ctx.Done()
+	r.mu.Lock()
+	for _, p := range r.peers {
+		p.stop()
+	}
+	r.mu.Unlock()
+	g.Wait()
+	return nil
+}
+
+// members is the register now.
+func (r *Replica) members() protocol.Members { return r.o.Members() }
+
+func (r *Replica) today() protocol.Day { return protocol.DayOf(r.o.Now().Unix()) }
+
+func (r *Replica) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
