@@ -93,7 +93,7 @@ func Default() Config {
 		RepairEvery: Duration{30 * time.Second},
 		PollEvery:   Duration{30 * time.Second},
 		LogLevel:    "info",
-		KeepDays:    1000,
+		KeepDays:    400,
 	}
 }
 
@@ -149,8 +149,8 @@ func (c Config) check(name string) error {
 		return bad("min_free_mb", "must not be negative")
 	case c.ScryptWork != 0 && (c.ScryptWork < 10 || c.ScryptWork > 20):
 		return bad("scrypt_work", "must be 0 or from 10 to 20")
-	case c.KeepDays < 1 || c.KeepDays > 1100:
-		return bad("keep_days", "must be from 1 to 1100")
+	case c.KeepDays < 1 || c.KeepDays > 1069:
+		return bad("keep_days", "must be from 1 to 1069")
 	case c.LogLevel != "debug" && c.LogLevel != "info" && c.LogLevel != "warn" && c.LogLevel != "error":
 		return bad("log_level", "must be debug, info, warn or error")
 	}

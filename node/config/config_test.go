@@ -29,7 +29,7 @@ func TestFaults(t *testing.T) {
 		{"listen = 3", "line 1"},
 		{"head_wait = \"soon\"", "head_wait"},
 		{"head_wait = \"-1s\"", "longer than zero"},
-		{"keep_days = 2000", "keep_days must be from 1 to 1100"},
+		{"keep_days = 2000", "keep_days must be from 1 to 1069"},
 		{"log_level = \"loud\"", "log_level must be"},
 		{"min_free_mb = -1", "min_free_mb"},
 		{"[peers\n", "line"},
@@ -52,7 +52,7 @@ func TestLoad(t *testing.T) {
 	if err := os.WriteFile(path, []byte("head_wait = \"2s\"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, err = Load(dir); err != nil || c.HeadWait.Duration != 2*time.Second || c.KeepDays != 1000 {
+	if c, err = Load(dir); err != nil || c.HeadWait.Duration != 2*time.Second || c.KeepDays != 400 {
 		t.Errorf("one setting over the defaults: %+v, %v", c, err)
 	}
 }
