@@ -2,8 +2,10 @@ package referral
 
 import (
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/national-alliance/alliance/protocol"
@@ -14,11 +16,27 @@ var everyone = []protocol.OrgID{ngo, shelter, police, commission, stranger}
 
 var everyKind = []Kind{KindAcknowledge, KindAccept, KindDecline, KindStart, KindComplete, KindConfirm, KindDispute, KindClose, KindMessage, KindAsk, KindWithdraw, "referral/later"}
 
+var normal = sync.OnceValue(func() Parts {
+	b, err := os.ReadFile("testdata/normal.json")
+	if err != nil {
+		panic(err)
+	}
+	d, err := ParseDraft(b)
+	if err != nil {
+		panic(err)
+	}
+	p, _, err := d.Resolve(lookup)
+	if err != nil {
+		panic(err)
+	}
+	return p.Complete(given())
+})
+
 // history makes a random history, with next(n) a number below n: moves as
 // the nodes would make them, each having seen a random part of what went
 // before, mixed with forged, misdirected and broken ones.
 func history(t testing.TB, next func(n int) int) []Event {
-	p, _ := file(t, "normal.json")
+	p := normal().clone()
 	if next(8) == 0 {
 		p.Summary.Kind = "transfer"
 	}

@@ -41,7 +41,8 @@ func (c *checker) body(b Body, asked To) {
 		if b.Outcome != "not" && len(b.Services) == 0 {
 			c.fault(field("services"), RuleRequired, "names the services that were given")
 		}
-		if slices.Contains(b.Services, "police-report") && b.Number == "" {
+		reported := slices.Contains(b.Services, "police-report") || b.Outcome == "successful" && slices.Contains(asked.Services, "police-report")
+		if reported && b.Number == "" {
 			c.fault(field("number"), RuleReported, "a police report is given with its entry or FIR number: without one nothing counts as reported")
 		}
 	}

@@ -13,7 +13,8 @@
 // author's own time, the staff pseudonym and the events its author had seen.
 // The bodies of a leg's events all have the send's record ID under key 1 and
 // the recipient's organisation under key 2, so that an older program can place
-// an event it cannot read.
+// an event it cannot read. A key is never given another meaning or type; fields
+// are only added, under new keys. testdata/vectors.json pins the bytes.
 //
 // A referral is known by the ID of the record that sent it. Its Summary.ID is
 // only what people see, with the [Code] that follows from it: a second send

@@ -2,8 +2,11 @@ package referral
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
+	"os"
 	"reflect"
 	"testing"
 
@@ -58,6 +61,44 @@ func TestBodiesRoundTrip(t *testing.T) {
 		if len(b.Kind()) > protocol.MaxKind {
 			t.Errorf("%s is too long", b.Kind())
 		}
+	}
+}
+
+var update = flag.Bool("update", false, "write testdata/vectors.json anew")
+
+// The bytes of every body are pinned: a change of them would cut off the
+// referrals already sent.
+func TestVectors(t *testing.T) {
+	got := map[Kind][]string{}
+	for _, b := range bodies(t) {
+		for _, s := range EncodeBody(b) {
+			got[b.Kind()] = append(got[b.Kind()], hex.EncodeToString(s))
+		}
+	}
+	if *update {
+		b, err := json.MarshalIndent(got, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("testdata/vectors.json", append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile("testdata/vectors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[Kind][]string
+	if err := json.Unmarshal(b, &want); err != nil {
+		t.Fatal(err)
+	}
+	if len(want) != 11 || !reflect.DeepEqual(got, want) {
+		for k := range got {
+			if !reflect.DeepEqual(got[k], want[k]) {
+				t.Errorf("%s is encoded otherwise", k)
+			}
+		}
+		t.Errorf("%d kinds are pinned", len(want))
 	}
 }
 

@@ -3,6 +3,7 @@ package referral
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -63,7 +64,7 @@ type tag struct {
 
 func parseTag(f reflect.StructField) tag {
 	t := tag{text: 200}
-	for _, w := range strings.Split(f.Tag.Get("v"), ",") {
+	for w := range strings.SplitSeq(f.Tag.Get("v"), ",") {
 		switch name, arg, _ := strings.Cut(w, ":"); name {
 		case "":
 		case "req":
@@ -77,9 +78,11 @@ func parseTag(f reflect.StructField) tag {
 		case "list":
 			t.list = vocab.List(arg)
 		case "text":
-			if _, err := fmt.Sscan(arg, &t.text); err != nil {
+			n, err := strconv.Atoi(arg)
+			if err != nil {
 				panic("referral: bad tag on " + f.Name)
 			}
+			t.text = n
 		default:
 			panic("referral: bad tag on " + f.Name)
 		}

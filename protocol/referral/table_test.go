@@ -146,6 +146,7 @@ func TestMustGive(t *testing.T) {
 		{"partly without why", &Complete{Outcome: "partly", Services: []string{"medical"}}, asked, "complete.why_not", RuleWhyNot},
 		{"not without why", &Complete{Outcome: "not"}, asked, "complete.why_not", RuleWhyNot},
 		{"report without number", &Complete{Outcome: "successful", Services: []string{"police-report"}}, report, "complete.number", RuleReported},
+		{"report asked, not named", &Complete{Outcome: "successful", Services: []string{"police-investigation"}}, report, "complete.number", RuleReported},
 		{"dispute of nothing", &Dispute{}, asked, "dispute.missing", RuleRequired},
 		{"close without next step", &Close{}, asked, "close.next_step", RuleRequired},
 		{"empty message", &Message{}, asked, "message.text", RuleRequired},
