@@ -36,7 +36,7 @@ type Command struct {
 }
 
 // Machine is what the entries act on. All methods but Applied are called from
-// one goroutine; Applied from any.
+// one goroutine, and must not call the group; Applied from any.
 type Machine interface {
 	// Apply acts on a committed entry and returns its outcome, which Propose
 	// hands to whoever proposed it, on whichever node. It must give the same
@@ -53,7 +53,8 @@ type Machine interface {
 	// while Apply goes on.
 	Snapshot() (Snapshot, error)
 	// Restore replaces the whole state, Applied included, with that of a
-	// snapshot, durably. On an error the old state stands.
+	// snapshot, durably. Only io.EOF proves that r was whole, so it reads to
+	// the end before it replaces anything; on an error the old state stands.
 	Restore(r io.Reader) error
 }
 
