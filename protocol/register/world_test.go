@@ -3,6 +3,7 @@ package register
 import (
 	"crypto/sha256"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -30,26 +31,21 @@ func person(name string) protocol.PersonID {
 	return protocol.PersonID(sha256.Sum256([]byte("invented person " + name)))
 }
 
-var recipients struct {
-	sync.Mutex
-	m map[string]string
-}
+var recipients sync.Map // of string, to spare making them again
 
-// recipient is an encryption key that a name gives for the whole test run.
+// recipient is the encryption key that a name always gives.
 func recipient(name string) string {
-	recipients.Lock()
-	defer recipients.Unlock()
-	if recipients.m == nil {
-		recipients.m = make(map[string]string)
+	if r, ok := recipients.Load(name); ok {
+		return r.(string)
 	}
-	if recipients.m[name] == "" {
-		id, err := seal.GenerateIdentity()
-		if err != nil {
-			panic(err)
-		}
-		recipients.m[name] = id.Recipient().String()
+	seed := sha256.Sum256([]byte("invented identity " + name))
+	id, err := seal.ParseIdentity(strings.ToUpper(bech32("age-secret-key-pq-", seed[:])))
+	if err != nil {
+		panic(err)
 	}
-	return recipients.m[name]
+	r := id.Recipient().String()
+	recipients.Store(name, r)
+	return r
 }
 
 func member(name string) Member { return Member{Key: key(name).Public(), Person: person(name)} }
