@@ -16,9 +16,13 @@ func TestChainsConverge(t *testing.T) {
 	leaves := []string{"key B", "taint B", "suspend P", "reinstate P", "withdraw C", "offer C", "day 20003", "suspend A", "reinstate A", "org X ngo"}
 	acts := []string{"key", "key custodians=C", "key custodians=P", "key parts=A,B", "data", "data", "data sets=0,1", "data day=-2", "data root=other",
 		"data sets=7", "key readers=0:A", "data keyseq=1", "data expiry=2000"}
+	spare := newWorld(t, usual).ids
 	rapid.Check(t, func(rt *rapid.T) {
-		w := newWorld(t, usual)
+		w := newWorldWith(t, usual, spare)
 		pens := []*pen{w.pen("A1", "B P"), w.pen("A1", "B"), w.pen("B1", "A P"), w.pen("C1", "C")}
+		for _, p := range pens {
+			p.hollow = true
+		}
 		author := newDesk(w.now())
 		var sent []Envelope
 		for range rapid.IntRange(4, 40).Draw(rt, "steps") {

@@ -24,7 +24,13 @@ import (
 // Options change one field of an otherwise honest record: seq= prev= size=
 // root= day= expiry= (days from the usual one) author= network= version=
 // keyseq= sets= custodians= parts= readers=SET:NAMES honours=OP;OP signer=.
-func play(t *testing.T, w *world, node, to, script string) *desk {
+func play(t testing.TB, w *world, node, to, script string) *desk {
+	t.Helper()
+	return perform(t, w, node, to, script, nil)
+}
+
+// perform is play before somebody who writes it down.
+func perform(t testing.TB, w *world, node, to, script string, watch func(line string, d *desk, p *pen, env Envelope, outcome string)) *desk {
 	t.Helper()
 	d := newDesk(w.now())
 	p := w.pen(node, to)
@@ -56,8 +62,12 @@ func play(t *testing.T, w *world, node, to, script string) *desk {
 			}
 			env := p.scrawl(t, f[0], f[1:])
 			before := Encode(d.chains[p.feed()])
-			if got := d.outcome(env); got != want {
+			got := d.outcome(env)
+			if got != want {
 				t.Errorf("%s\n\tbecame %s", line, got)
+			}
+			if watch != nil {
+				watch(strings.TrimSpace(do), d, p, env, got)
 			}
 			p.chain = d.chains[p.feed()]
 			if w, _, _ := strings.Cut(want, " "); w != "linked" && w != "refused" && w != "held" && string(before) != string(Encode(p.chain)) {
@@ -101,7 +111,7 @@ func outcome(r *Record, err error) string {
 func (p *pen) feed() FeedID { return FeedIDOf(p.w.network, nodeID(p.node), p.audience) }
 
 // scrawl writes the next record as told, without any check.
-func (p *pen) scrawl(t *testing.T, kind string, options []string) Envelope {
+func (p *pen) scrawl(t testing.TB, kind string, options []string) Envelope {
 	t.Helper()
 	m := p.w.now()
 	opt := map[string]string{}
@@ -190,7 +200,7 @@ func (p *pen) scrawl(t *testing.T, kind string, options []string) Envelope {
 				to = append(to, p.w.recipient(r))
 			}
 			sealed := []byte("Example: sealed to nobody")
-			if len(to) > 0 {
+			if len(to) > 0 && !p.hollow {
 				var err error
 				if sealed, err = seal.SealKey(keys[i], to); err != nil {
 					t.Fatal(err)
@@ -269,7 +279,7 @@ func (w *world) recipient(r Reader) *seal.Recipient {
 	return w.ids[o.Name][r.Epoch-1].Recipient()
 }
 
-func numbers(t *testing.T, list string) (out []int) {
+func numbers(t testing.TB, list string) (out []int) {
 	for f := range strings.FieldsSeq(list) {
 		n, err := strconv.Atoi(f)
 		if err != nil {
