@@ -40,7 +40,7 @@ func ParseAddr(s string) ([]string, error) {
 		port = strconv.FormatUint(n, 10)
 	}
 	kind := "dns"
-	if ip, err := netip.ParseAddr(host); err == nil {
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Zone() == "" {
 		kind = "ip6"
 		if ip = ip.Unmap(); ip.Is4() {
 			kind = "ip4"

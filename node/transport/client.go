@@ -84,7 +84,9 @@ func (t *Transport) runClient(key clientKey, c *client) {
 		}
 		t.mu.Unlock()
 	}()
-	c.s, c.err = t.Open(t.ctx, key.node, key.proto)
+	ctx, cancel := context.WithTimeout(t.ctx, t.opt.Limits.DialTimeout)
+	c.s, c.err = t.Open(ctx, key.node, key.proto)
+	cancel()
 	if c.err != nil {
 		t.mu.Lock() // before anybody learns of it, so that a new call opens anew
 		delete(t.clients, key)

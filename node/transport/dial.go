@@ -58,7 +58,7 @@ func (t *Transport) dialLoop(ctx context.Context) {
 		wait := time.Hour
 		t.mu.Lock()
 		for _, p := range t.peers {
-			if !p.wanted || p.dialing || len(p.ready) > 0 || len(p.addrs) == 0 {
+			if t.closed || !p.wanted || p.dialing || len(p.ready) > 0 || len(p.addrs) == 0 {
 				continue
 			}
 			if left := p.next.Sub(now); left > 0 {
@@ -71,9 +71,6 @@ func (t *Transport) dialLoop(ctx context.Context) {
 				continue
 			}
 			p.dialing = true
-			if t.closed {
-				break
-			}
 			t.work.Go(func() {
 				t.dial(t.ctx, p)
 				<-slots

@@ -168,7 +168,7 @@ func TestPeerID(t *testing.T) {
 }
 
 func FuzzParseAddr(f *testing.F) {
-	for _, s := range []string{"127.0.0.1:1", "[::1]:2", "/ip4/127.0.0.1/tcp/1", "node.example:3", "/dns/x/udp/4/quic-v1"} {
+	for _, s := range []string{"127.0.0.1:1", "[::1]:2", "/ip4/127.0.0.1/tcp/1", "node.example:3", "/dns/x/udp/4/quic-v1", "[fe80::1%0]:5"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

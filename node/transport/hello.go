@@ -98,8 +98,7 @@ func (t *Transport) greet(k *conn) (err error) {
 		}
 	}()
 	s := t.newStream(raw, k.node, helloProto, maxHello)
-	// Real time, as libp2p's deadlines are.
-	raw.SetDeadline(time.Now().Add(t.opt.Limits.HelloTimeout))
+	t.limitHello(s)
 	if err := raw.SetProtocol(helloProto); err != nil {
 		return fmt.Errorf("open hello: %w", err)
 	}
@@ -124,6 +123,14 @@ func (t *Transport) greet(k *conn) (err error) {
 	return nil
 }
 
+// limitHello gives the whole exchange its time: real time, as libp2p's
+// deadlines are.
+func (t *Transport) limitHello(s *Stream) {
+	end := time.Now().Add(t.opt.Limits.HelloTimeout)
+	s.SetReadDeadline(end)
+	s.SetWriteDeadline(end)
+}
+
 // closedEarly explains the commonest cause: a peer whose register does not
 // name this node as active hangs up without a word.
 func closedEarly(err error) error {
@@ -140,12 +147,12 @@ func (t *Transport) welcome(k *conn, raw network.Stream) {
 		t.failed(k, errors.New("a second hello came on one connection"))
 		return
 	}
-	raw.SetDeadline(time.Now().Add(t.opt.Limits.HelloTimeout))
 	if err := raw.SetProtocol(libprotocol.ID(helloProto)); err != nil {
 		t.failed(k, err)
 		return
 	}
 	s := t.newStream(raw, k.node, helloProto, maxHello)
+	t.limitHello(s)
 	b, err := s.Read()
 	if err != nil {
 		t.failed(k, fmt.Errorf("read hello: %w", err))

@@ -3,7 +3,9 @@ package transport
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,9 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
+	"github.com/multiformats/go-multistream"
+	"github.com/quic-go/quic-go"
 
 	"github.com/national-alliance/alliance/protocol"
 )
@@ -192,5 +197,49 @@ func TestAnRSAPeerIsRefused(t *testing.T) {
 				t.Fatalf("%d connections stand", n)
 			}
 		})
+	}
+}
+
+// Keys are agreed by X25519MLKEM768, and Noise is not spoken.
+func TestKeyAgreementIsHybrid(t *testing.T) {
+	r := newRegister(t, 2)
+	a := start(t, r, 1, "127.0.0.1:0", nil, nil)
+	c, err := dialRaw(testCtx(t), rawNode(t, 2), a, "quic")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var q *quic.Conn
+	if !c.As(&q) {
+		t.Fatal("no QUIC connection")
+	}
+	if got := q.ConnectionState().TLS.CurveID; got != tls.X25519MLKEM768 {
+		t.Fatalf("QUIC agreed by %s", got)
+	}
+	addrs, err := parseAddrs(only(a.Addrs(), "tcp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, addr, err := manet.DialArgs(addrs[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for proto, spoken := range map[string]bool{"/noise": false, "/plaintext/2.0.0": false, "/tls/1.0.0": true} {
+		raw, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer raw.Close()
+		if err := multistream.SelectProtoOrFail(proto, raw); (err == nil) != spoken {
+			t.Errorf("%s: %v", proto, err)
+		}
+		if !spoken {
+			continue
+		}
+		// Offered the hybrid alone, it still agrees; the libp2p certificate
+		// is not this test's matter.
+		conn := tls.Client(raw, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"libp2p"}, MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519MLKEM768}})
+		if err := conn.HandshakeContext(testCtx(t)); err != nil {
+			t.Errorf("TCP: %v", err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -148,13 +149,18 @@ func (s *swarmOf) listen(addrs []string) error {
 		}
 		if err := s.listenOne(list); err != nil {
 			s.ListenClose(s.ListenAddresses()...)
-			if errors.Is(err, syscall.EADDRINUSE) {
+			if inUse(err) {
 				return fmt.Errorf("listen on %s: the port is in use by another program; nothing was started. Stop that program, or choose another listen address: %w", a, err)
 			}
 			return fmt.Errorf("listen on %s: %w", a, err)
 		}
 	}
 	return nil
+}
+
+// inUse also knows Windows' own number (WSAEADDRINUSE).
+func inUse(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE) || runtime.GOOS == "windows" && errors.Is(err, syscall.Errno(10048))
 }
 
 func (s *swarmOf) listenOne(list []ma.Multiaddr) error {
@@ -193,7 +199,7 @@ func (s *swarmOf) listenOne(list []ma.Multiaddr) error {
 		}
 		s.ListenClose(bound)
 		wanted, _ := tcpAddr.ValueForProtocol(ma.P_TCP)
-		if wanted != "0" || try == 16 || !errors.Is(err, syscall.EADDRINUSE) {
+		if wanted != "0" || try == 16 || !inUse(err) {
 			return err
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -154,11 +156,11 @@ func New(opt Options) (*Transport, error) {
 }
 
 // Listen binds the listen addresses, all or none, and begins to admit peers.
-// Handlers should be in place by now. A second call does nothing.
+// Handlers should be in place by now. Once it has succeeded, another
+// call does nothing.
 func (t *Transport) Listen() error {
 	t.mu.Lock()
 	closed, done := t.closed, t.listening
-	t.listening = true
 	t.mu.Unlock()
 	if closed {
 		return ErrClosed
@@ -166,7 +168,13 @@ func (t *Transport) Listen() error {
 	if done {
 		return nil
 	}
-	return t.swarm.listen(t.opt.Listen)
+	if err := t.swarm.listen(t.opt.Listen); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.listening = true
+	t.mu.Unlock()
+	return nil
 }
 
 // Run listens if [Transport.Listen] was not called, keeps connections to the
@@ -223,12 +231,20 @@ func (t *Transport) Recheck() {
 		}
 	}
 	t.mu.Lock()
-	for id, p := range t.peers {
-		_, active := t.opt.Directory.Node(id)
+	known := slices.Collect(maps.Keys(t.peers))
+	t.mu.Unlock()
+	active := map[protocol.NodeID]bool{} // asked without our lock: the directory has its own
+	for _, id := range known {
+		_, active[id] = t.opt.Directory.Node(id)
+	}
+	t.mu.Lock()
+	for _, id := range known {
+		p := t.peers[id]
 		switch {
-		case !active && !p.wanted && len(p.ready) == 0 && !p.dialing:
+		case p == nil:
+		case !active[id] && !p.wanted && len(p.ready) == 0 && !p.dialing:
 			delete(t.peers, id)
-		case active && errors.Is(p.lastErr, ErrNotActive):
+		case active[id] && errors.Is(p.lastErr, ErrNotActive):
 			p.attempts, p.next = 0, time.Time{}
 		}
 	}

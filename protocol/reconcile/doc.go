@@ -36,8 +36,8 @@
 //	entry: [feed ID, seq, record ID]      ascending by feed; seq from 1
 //
 // The digest of a bucket is the labelled hash "frontier-bucket" for the network
-// over, for each entry, feed ID ‖ seq (8 bytes, big-endian) ‖ record ID in one
-// part; the digest of a frontier is the labelled hash "frontier" over the
+// over one part, which is feed ID ‖ seq (8 bytes, big-endian) ‖ record ID for
+// each entry in its order; the digest of a frontier is the labelled hash "frontier" over the
 // bucket's number (one byte) ‖ digest of each bucket that is not empty, each a
 // part.
 package reconcile

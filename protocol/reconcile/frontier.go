@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -42,7 +43,8 @@ type Frontier struct {
 // zero ID are errors.
 func NewFrontier(network protocol.NetworkID, entries []Entry) (*Frontier, error) {
 	f := &Frontier{entries: slices.Clone(entries)}
-	slices.SortFunc(f.entries, func(a, b Entry) int { return a.Feed.Compare(b.Feed) })
+	// By index: entries are copied as seldom as can be.
+	sort.Slice(f.entries, func(i, j int) bool { return bytes.Compare(f.entries[i].Feed[:], f.entries[j].Feed[:]) < 0 })
 	if err := checkEntries(f.entries); err != nil {
 		return nil, fmt.Errorf("make frontier: %w", err)
 	}
@@ -71,15 +73,13 @@ func NewFrontier(network protocol.NetworkID, entries []Entry) (*Frontier, error)
 func (f *Frontier) Len() int { return len(f.entries) }
 
 func digestOf(network protocol.NetworkID, entries []Entry) crypto.Hash {
-	h := crypto.NewHash("frontier-bucket", crypto.Hash(network))
-	var part [2*crypto.HashSize + 8]byte
+	b := make([]byte, 0, len(entries)*(2*crypto.HashSize+8))
 	for _, e := range entries {
-		copy(part[:], e.Feed[:])
-		binary.BigEndian.PutUint64(part[crypto.HashSize:], e.Seq)
-		copy(part[crypto.HashSize+8:], e.Head[:])
-		h.Part(part[:])
+		b = append(b, e.Feed[:]...)
+		b = binary.BigEndian.AppendUint64(b, e.Seq)
+		b = append(b, e.Head[:]...)
 	}
-	return h.Sum()
+	return crypto.Sum("frontier-bucket", crypto.Hash(network), b)
 }
 
 // checkEntries wants a strictly ascending list of entries that say something.
