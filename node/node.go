@@ -24,6 +24,7 @@ import (
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/crypto/keyfile"
 	"github.com/national-alliance/alliance/crypto/seal"
+	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/node/config"
 	"github.com/national-alliance/alliance/node/consensus"
 	"github.com/national-alliance/alliance/node/membership"
@@ -61,6 +62,7 @@ type Node struct {
 	tr    *transport.Transport
 	rep   *replica.Replica
 	group *consensus.Group
+	api   *api.Server
 
 	mu    sync.Mutex
 	book  addressBook
@@ -136,7 +138,17 @@ func (n *Node) open(o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	return nil
+	n.api = api.NewServer(SocketPath(n.dir, n.cfg), Version, n.log)
+	n.routes(n.api)
+	return n.api.Listen()
+}
+
+// SocketPath is where a node's operator talks to it.
+func SocketPath(dir string, c config.Config) string {
+	if c.Socket != "" {
+		return c.Socket
+	}
+	return filepath.Join(dir, "api.sock")
 }
 
 func storePath(dir string) string { return filepath.Join(dir, "store") }
@@ -148,6 +160,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.mu.Lock()
 	n.ctx = ctx
 	n.mu.Unlock()
+	g.Go(func() error { return n.api.Run(ctx) })
 	if n.reg.State() == nil {
 		var j joining
 		if err := readJSON(joiningPath(n.dir), &j); err != nil {
@@ -239,6 +252,9 @@ func (n *Node) colleague(id protocol.NodeID) bool {
 
 // Close gives everything back. It may be called after Run, or instead of it.
 func (n *Node) Close() error {
+	if n.api != nil {
+		n.api.Close()
+	}
 	if n.tr != nil {
 		n.tr.Close()
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/crypto/keyfile"
 	"github.com/national-alliance/alliance/node/config"
+	"github.com/national-alliance/alliance/node/membership"
 	"github.com/national-alliance/alliance/node/replica"
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
@@ -24,6 +25,7 @@ type alliance struct {
 	t        *testing.T
 	dir      string
 	officers []keyfile.SigningKey
+	admin    keyfile.SigningKey // of the secretariat
 	nodes    map[string]*running
 }
 
@@ -58,7 +60,8 @@ func found(t *testing.T) *alliance {
 		a.officers = append(a.officers, k)
 		officers = append(officers, member(k))
 	}
-	admin := signer(t)
+	a.admin = signer(t)
+	admin := a.admin
 	dir := filepath.Join(a.dir, "sec")
 	so, err := Prepare(dir, Founding{Title: "Example alliance (invented)", Name: "Example Secretariat", Officers: officers, Threshold: 2, Suspend: 1,
 		Admins: []register.Member{member(admin)}, AdminsM: 1, Passphrase: passphrase, Work: 10})
@@ -159,20 +162,7 @@ func (a *alliance) enrol(name string, class protocol.Class, kind string) *runnin
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := sec.Register().Tip()
-	op, err := s.Draft(register.OfOrg(c.ID()), register.EnrolOrg{Request: request}, time.Now().Unix()+3600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	so := register.SignedOp{Op: op.Encode()}
-	for _, k := range a.officers[:3] {
-		sigs, err := register.SignOps(k.Key, s.Network(), so.Op)
-		if err != nil {
-			t.Fatal(err)
-		}
-		so = so.With(sigs...)
-	}
-	if _, err := sec.Register().Submit(ctx, so.Encode()); err != nil {
+	if err := a.op(ctx, sec, register.OfOrg(c.ID()), register.EnrolOrg{Request: request}, a.officers...); err != nil {
 		t.Fatal(err)
 	}
 	a.ready(r)
@@ -180,6 +170,100 @@ func (a *alliance) enrol(name string, class protocol.Class, kind string) *runnin
 		t.Fatal(err)
 	}
 	return r
+}
+
+// op drafts, signs and submits an operation at a node.
+func (a *alliance) op(ctx context.Context, at *running, about register.Subject, body register.Body, keys ...keyfile.SigningKey) error {
+	s := at.Register().Tip()
+	op, err := s.Draft(about, body, time.Now().Unix()+3600)
+	if err != nil {
+		return err
+	}
+	so := register.SignedOp{Op: op.Encode()}
+	for _, k := range keys {
+		sigs, err := register.SignOps(k.Key, s.Network(), so.Op)
+		if err != nil {
+			return err
+		}
+		so = so.With(sigs...)
+	}
+	_, err = at.Register().Submit(ctx, so.Encode())
+	return err
+}
+
+// further joins a further node of the secretariat.
+func (a *alliance) further(ctx context.Context, name string) *running {
+	a.t.Helper()
+	t, sec := a.t, a.nodes["sec"]
+	ticket, err := sec.Invite(ctx, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(a.dir, name)
+	if _, err := Apply(dir, Application{Ticket: ticket.Text(), Of: sec.Org(), Class: protocol.ClassSecretariat}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r := a.start(name, dir)
+	var body register.EnrolNode
+	until(t, "node request at the desk", func() bool {
+		list, err := sec.Register().Enrolments()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range list {
+			if !e.Done && len(e.Node) > 0 {
+				if body, err = membership.DecodeNodeRequest(e.Node); err != nil {
+					t.Fatal(err)
+				}
+				return true
+			}
+		}
+		return false
+	})
+	if err := a.op(ctx, sec, register.AdministratorsOf(sec.Org()), body, a.admin); err != nil {
+		t.Fatal(err)
+	}
+	a.ready(r)
+	return r
+}
+
+func TestThreeSecretariatNodesSurviveTheLeader(t *testing.T) {
+	a := found(t)
+	sec := a.nodes["sec"]
+	a.ready(sec)
+	if err := sec.Unlock(passphrase); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	defer cancel()
+	two, three := a.further(ctx, "sec2"), a.further(ctx, "sec3")
+	ids := []protocol.NodeID{sec.ID(), two.ID(), three.ID()}
+	about := register.AdministratorsOf(sec.Org())
+	if err := a.op(ctx, sec, about, register.NewVoters(ids...), a.admin); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "three voters", func() bool { return len(sec.group.Status().Voters) == 3 })
+	if err := a.op(ctx, sec, about, register.NewSigners(ids...), a.admin); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the reading identity is handed over", func() bool { return !two.Locked() && !three.Locked() })
+	byID := map[protocol.NodeID]string{sec.ID(): "sec", two.ID(): "sec2", three.ID(): "sec3"}
+	leader, _ := sec.group.Leader()
+	name := byID[leader]
+	a.stop(name)
+	for _, other := range []string{"sec", "sec2", "sec3"} {
+		if other != name {
+			a.nodes["sec"] = a.nodes[other]
+		}
+	}
+	a.enrol("alpha", protocol.ClassNGO, "ngo")
+	r := a.start("again", filepath.Join(a.dir, name))
+	a.ready(r)
+	want := a.nodes["sec"].Register().State()
+	until(t, "the stopped node has the others' register", func() bool {
+		s := r.Register().State()
+		return s.Size() >= want.Size() && s.Root() == a.nodes["sec"].Register().State().Root()
+	})
 }
 
 func until(t *testing.T, what string, f func() bool) {

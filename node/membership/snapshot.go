@@ -100,6 +100,9 @@ func (r *Register) Restore(in io.Reader) error {
 			return fmt.Errorf("read snapshot: %w", err)
 		}
 	}
+	if _, err := br.ReadByte(); !errors.Is(err, io.EOF) {
+		return errors.New("read snapshot: it does not end where it should")
+	}
 	if err := <-r.o.Disk.Enqueue(change); err != nil {
 		return err
 	}

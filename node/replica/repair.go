@@ -399,3 +399,40 @@ func (r *Replica) fetchSections(ctx context.Context, p *peer, f *feed) error {
 	}
 	return nil
 }
+
+// FeedState is one feed held here.
+type FeedState struct {
+	Feed    protocol.FeedID
+	Chain   protocol.Chain
+	Lacking int // records of which sections are not here
+	Forked  bool
+}
+
+// Feeds lists the feeds held, by ID.
+func (r *Replica) Feeds() []FeedState {
+	list := r.allFeeds()
+	sortFeeds(list)
+	out := make([]FeedState, 0, len(list))
+	for _, f := range list {
+		f.mu.Lock()
+		x := FeedState{Feed: f.id, Chain: f.durable, Lacking: len(f.lacking)}
+		f.mu.Unlock()
+		_, x.Forked = r.forkOf(f.id)
+		if x.Chain.Seq > 0 {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// Synced is when frontiers were last compared well with a peer, on the present
+// connection.
+func (r *Replica) Synced(id protocol.NodeID) time.Time {
+	p := r.peer(id)
+	if p == nil {
+		return time.Time{}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.synced
+}

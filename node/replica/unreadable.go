@@ -1,0 +1,61 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/national-alliance/alliance/protocol"
+)
+
+// KindUnreadable is the kind of the record by which a reader tells an author
+// that a section of a record does not open.
+const KindUnreadable = "sync/unreadable"
+
+// Unreadable is that record's body.
+type Unreadable struct {
+	Feed    protocol.FeedID   `cbor:"1,keyasint"`
+	Seq     uint64            `cbor:"2,keyasint"`
+	Record  protocol.RecordID `cbor:"3,keyasint"`
+	Section uint64            `cbor:"4,keyasint"`
+}
+
+// Report tells a record's author, sealed, that a section does not open here:
+// once for each, also after a restart. An author's own records are not
+// reported. custodians are as in [Draft].
+func (r *Replica) Report(ctx context.Context, rec *protocol.Record, section int, custodians []protocol.OrgID) error {
+	if rec.Core().Author == r.o.Org {
+		return nil
+	}
+	name := fmt.Sprintf("unreadable/%s/%d", rec.ID(), section)
+	if told, err := r.o.Disk.Flag(name); err != nil || told != nil {
+		return err
+	}
+	expiry := r.today() + 90
+	body := protocol.Encode(Unreadable{Feed: rec.Feed(), Seq: rec.Core().Seq, Record: rec.ID(), Section: uint64(section)})
+	_, err := r.Send(ctx, Draft{Audience: protocol.ListAudience(rec.Core().Author), Custodians: custodians, Expiry: expiry,
+		Contents: []protocol.Content{{Kind: KindUnreadable, Time: r.o.Now().Unix(), Body: body, Refs: []protocol.RecordID{rec.ID()}}}})
+	if err != nil {
+		return err
+	}
+	return <-r.o.Disk.Enqueue(Change{Flags: map[string][]byte{name: {1}}})
+}
+
+// Complaint is what a reader reported of a record of this organisation.
+type Complaint struct {
+	By protocol.OrgID
+	At time.Time
+	Unreadable
+}
+
+// TakeReport reads an opened section as a report; false where it is none.
+func TakeReport(rec *protocol.Record, o Opened) (Complaint, bool) {
+	if o.Kind != KindUnreadable {
+		return Complaint{}, false
+	}
+	u, err := protocol.DecodeOpen[Unreadable](o.Body, 4096)
+	if err != nil {
+		return Complaint{}, false
+	}
+	return Complaint{By: rec.Core().Author, At: time.Unix(o.Time, 0).UTC(), Unreadable: u}, true
+}
