@@ -125,7 +125,7 @@ func (s Set) check(what string) error {
 			return bad("keys must be sorted, each once")
 		}
 		if err := m.Key.Check(); err != nil {
-			return bad("key %d: %v", i, err)
+			return fmt.Errorf("check %s: key %d: %w", what, i, err)
 		}
 		if m.Person.IsZero() {
 			return bad("key %d names no person", i)

@@ -73,7 +73,14 @@ func (o *Op) network() protocol.NetworkID {
 func shortKey(k crypto.PublicKey) string { return k.ID().String()[:16] }
 
 func setWords(s Set, had *Set) []string {
-	out := []string{fmt.Sprintf("Any %d of these %d people:", s.Threshold, s.People())}
+	n := s.People()
+	out := []string{fmt.Sprintf("Any %d of these %d people:", s.Threshold, n)}
+	switch {
+	case n == 1:
+		out[0] = "This one person:"
+	case s.Threshold == uint64(n):
+		out[0] = fmt.Sprintf("All %d of these people:", n)
+	}
 	for _, m := range s.Members {
 		line := fmt.Sprintf("  person %s with key %s", m.Person.Short(), shortKey(m.Key))
 		if had != nil {
@@ -183,7 +190,7 @@ func (b DefineGroup) words(l lookup, s Subject) []string {
 	if b.FromStart {
 		from = "A joiner reads everything from the start"
 	}
-	out := []string{fmt.Sprintf("Define the group %s, %s, of %d organisations", s.Group, quote(b.Title), len(b.Members)), from}
+	out := []string{fmt.Sprintf("Define the group %s, %s, members: %d", s.Group, quote(b.Title), len(b.Members)), from}
 	var had []protocol.OrgID
 	if l.s != nil {
 		if g, ok := l.s.groups.Get(string(s.Group)); ok {
