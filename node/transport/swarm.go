@@ -2,6 +2,8 @@ package transport
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -10,7 +12,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/libp2p/go-libp2p/config"
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	libcrypto "github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -79,11 +80,7 @@ func newSwarm(key libcrypto.PrivKey, gate connmgr.ConnectionGater, limits Limits
 }
 
 func (s *swarmOf) addTransports(key libcrypto.PrivKey, gate connmgr.ConnectionGater, limits Limits, packets PacketConns) error {
-	reset, err := config.PrivKeyToStatelessResetKey(key)
-	if err != nil {
-		return fmt.Errorf("derive quic keys: %w", err)
-	}
-	token, err := config.PrivKeyToTokenGeneratorKey(key)
+	reset, token, err := quicKeys(key)
 	if err != nil {
 		return fmt.Errorf("derive quic keys: %w", err)
 	}
@@ -137,6 +134,24 @@ func (s *swarmOf) addTransports(key libcrypto.PrivKey, gate connmgr.ConnectionGa
 		return fmt.Errorf("make tcp: %w", err)
 	}
 	return nil
+}
+
+// quicKeys derives from the transport key what QUIC must remember across a
+// restart: the keys of stateless resets and of address tokens (RFC 9000 §10.3,
+// §8.1). libp2p's own package for it links WebRTC.
+func quicKeys(key libcrypto.PrivKey) (reset quic.StatelessResetKey, token quic.TokenGeneratorKey, err error) {
+	raw, err := key.Raw()
+	if err != nil {
+		return reset, token, err
+	}
+	for out, info := range map[*[32]byte]string{(*[32]byte)(&reset): "alliance quic stateless reset", (*[32]byte)(&token): "alliance quic address token"} {
+		b, err := hkdf.Key(sha256.New, raw, nil, info, len(out))
+		if err != nil {
+			return reset, token, err
+		}
+		copy(out[:], b)
+	}
+	return reset, token, nil
 }
 
 // listen binds every address or none. Port 0 takes a free number that QUIC and
