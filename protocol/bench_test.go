@@ -3,6 +3,9 @@ package protocol
 import (
 	"bytes"
 	"testing"
+
+	"github.com/national-alliance/alliance/crypto"
+	"github.com/national-alliance/alliance/crypto/seal"
 )
 
 // One kibibyte in one section, to one organisation and its custodian.
@@ -13,6 +16,37 @@ func benchFeed(b *testing.B) (*world, *pen, []Content) {
 	content := texts()
 	content[0].Body = bytes.Repeat([]byte("Example text."), 100)[:1024]
 	return w, p, content
+}
+
+// The floor under the others, on the same machine in the same minute.
+
+func BenchmarkFloorSign(b *testing.B) {
+	w, p, _ := benchFeed(b)
+	core := p.data().CoreBytes()
+	k := w.keys["A1"]
+	for b.Loop() {
+		SignCore(k, w.network, core)
+	}
+}
+
+func BenchmarkFloorVerify(b *testing.B) {
+	w, p, _ := benchFeed(b)
+	r, k := p.data(), w.keys["A1"].Public()
+	for b.Loop() {
+		if err := crypto.Verify(k, labelRecord, crypto.Hash(w.network), r.CoreBytes(), r.Signature()); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkFloorSeal(b *testing.B) {
+	_, p, _ := benchFeed(b)
+	at, plain := place(p.data().Core(), p.feed(), 0), make([]byte, seal.PaddedLen(1500))
+	for b.Loop() {
+		if _, err := seal.SealSection(p.keys[1][0], at, plain); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // BenchmarkWrite is compose, seal and sign.

@@ -311,8 +311,8 @@ type Chain struct {
 
 // Link places a signed record at the end of the feed and says what it is. It
 // returns the new chain and leaves c as it was. Errors: [ErrGap],
-// [ErrDiverged], [ErrKnown], and [ErrWait] for a group audience, which this
-// version cannot judge.
+// [ErrDiverged], [ErrKnown], [ErrWait] for a group audience, which this version
+// cannot judge, and [ErrDrop] for a record of another feed than c's.
 //
 // For a seq at or below the chain's, Link returns ErrKnown for any record; the
 // caller, who holds the link at that seq, compares and builds the fork proof

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/national-alliance/alliance/crypto/seal"
 )
 
 func TestFeedDrawnAsText(t *testing.T) {
@@ -523,5 +525,39 @@ func TestReload(t *testing.T) {
 	bad.Sections = append(bad.Sections, []byte{1})
 	if _, err := Reload(w.network, r.ID(), bad, Linked, 0); err == nil {
 		t.Error("a section too many")
+	}
+}
+
+// A chain that was written down and read again judges as before.
+func TestChainOnDisk(t *testing.T) {
+	w := newWorld(t, usual)
+	d := play(t, w, "A1", "B P", `
+		key custodians=C parts=A,P honours=taint,B,1  → linked
+		data                           → linked
+		data day=-1                    → refused 3
+		key custodians=S               → linked
+		+ suspend A
+		data size=9                    → held`)
+	for feed, c := range d.chains {
+		b := Encode(c)
+		back, err := Decode[Chain](b, MaxFrame)
+		if err != nil || !bytes.Equal(Encode(back), b) {
+			t.Fatal(err)
+		}
+		p := w.pen("A1", "B P")
+		p.keys[4] = make([]seal.FeedKey, 1)
+		p.chain = c
+		for _, next := range []string{"data", "data size=9", "key", "data sets=3"} {
+			f := strings.Fields(next)
+			s, err := Open(d.m, p.scrawl(t, f[0], f[1:]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r1, n1, err1 := c.Link(d.m, s)
+			r2, n2, err2 := back.Link(d.m, s)
+			if outcome(r1, err1) != outcome(r2, err2) || !bytes.Equal(Encode(n1), Encode(n2)) {
+				t.Errorf("%s in %s: %s, and after reading %s", next, feed.Short(), outcome(r1, err1), outcome(r2, err2))
+			}
+		}
 	}
 }

@@ -70,7 +70,8 @@ func (r Receipt) Vouches(seq uint64) bool {
 }
 
 // Head is a node's daily statement of a feed's head, to that feed's holders:
-// a chain alone cannot show that its tail is withheld.
+// a chain alone cannot show that its tail is withheld. Whoever holds the feed
+// compares Node with its author's node.
 type Head struct {
 	Version uint64    `cbor:"1,keyasint"`
 	Network NetworkID `cbor:"2,keyasint"`
