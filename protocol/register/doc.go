@@ -102,7 +102,9 @@
 // signatures of more than half of the signers named in the state that it
 // signs, who are active nodes there; where the signers differ from those at
 // the checkpoint accepted before, more than half of both ([Accept]). Lines of
-// unknown keys are ignored, and a line twice counts once.
+// unknown keys are ignored, and a line twice counts once. What a checkpoint
+// key signs here can be read as nothing else that it signs: a note goes on in
+// hex digits where a labelled message has its label and a zero byte.
 //
 // # Entry
 //

@@ -2,6 +2,7 @@ package register
 
 import (
 	"slices"
+	"sync"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -198,6 +199,50 @@ func TestStatesAreValues(t *testing.T) {
 			t.Errorf("branch %s shows %s", want, o.Kind)
 		}
 	}
+}
+
+// Readers of old states are not disturbed while the register grows, on one
+// branch or on several (run with -race).
+func TestReadersWhileItGrows(t *testing.T) {
+	w := standingWorld(t)
+	base := w.s
+	ngo := w.orgs["NGO"]
+	want := base.Digest()
+	grow := func(s *State, mark string) *State {
+		for i := range 20 {
+			op := &Op{Version: 1, Network: s.Network(), Subject: OfOrg(ngo), Next: s.Version(OfOrg(ngo)) + 1, BaseSize: s.Size(), BaseRoot: s.Root(), Expiry: s.Time() + dayLong, Body: SetKind{mark}}
+			if i%2 == 0 {
+				op.Subject, op.Next, op.Body = OfTime(), s.Version(OfTime())+1, Time{}
+			}
+			_, next, err := s.Propose(s.Time()+1, sign(op.Encode(), s.Network(), keysOf("o1", "o2")...))
+			if err != nil {
+				t.Error(err)
+				return s
+			}
+			s = next
+		}
+		return s
+	}
+	var wg sync.WaitGroup
+	for _, mark := range []string{"left", "right", "middle"} {
+		wg.Go(func() {
+			s := grow(base, mark)
+			if o, _ := s.Org(ngo); o.Kind != mark {
+				t.Errorf("branch %s shows %s", mark, o.Kind)
+			}
+		})
+		wg.Go(func() {
+			for range 5 {
+				if base.Digest() != want {
+					t.Error("an old state moved")
+				}
+				if o, _ := base.OrgAt(ngo, base.Size()); o.Kind != "example" {
+					t.Errorf("an old state shows %s", o.Kind)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // What only takes away is honoured before the register has it.
