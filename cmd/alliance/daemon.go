@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/national-alliance/alliance/node"
+	"github.com/national-alliance/alliance/node/config"
+)
+
+func (p *program) daemon() *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "daemon --dir DIR",
+		Short: "run the node of a folder until it is told to end",
+		Long: `Runs the node of a folder until it gets SIGTERM or SIGINT, and logs to stderr.
+A folder that is waiting to be admitted asks the secretariat until it is. A node
+whose reading identity is closed keeps and passes on records and opens none:
+see 'alliance unlock'.`,
+		Example: "  alliance daemon --dir /var/lib/alliance",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := p.folder()
+			if err != nil {
+				return err
+			}
+			cfg, err := loadConfig(dir)
+			if err != nil {
+				return err
+			}
+			if format != "text" && format != "json" {
+				return usage("--log is text or json, not %q", format)
+			}
+			p.notice()
+			return serve(c.Context(), dir, cfg, p.logger(cfg, format))
+		},
+	}
+	c.Flags().StringVar(&format, "log", "text", "form of the log: text or json")
+	return c
+}
+
+func (p *program) logger(cfg config.Config, format string) *slog.Logger {
+	var level slog.Level
+	if level.UnmarshalText([]byte(cfg.LogLevel)) != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(p.err, o))
+	}
+	return slog.New(slog.NewTextHandler(p.err, o))
+}
+
+func serve(ctx context.Context, dir string, cfg config.Config, log *slog.Logger) error {
+	tune()
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	n, err := node.New(dir, node.Options{Config: &cfg, Log: log})
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	if err := n.Run(ctx); err != nil {
+		return err
+	}
+	log.Info("ended")
+	return nil
+}
+
+// tune sets what the environment does not. A write to the disk holds one of
+// Go's processors until it is durable, so with fewer than four of them a small
+// machine idles while it waits. The heap may grow to five times what is alive,
+// which is little, until the process nears 100 MiB; from there on the collector
+// works harder instead. The limit is soft: what is alive is never refused.
+func tune() {
+	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < 4 {
+		runtime.GOMAXPROCS(4)
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(100 << 20)
+	}
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/national-alliance/alliance/crypto"
+	"github.com/national-alliance/alliance/crypto/keyfile"
+	"github.com/national-alliance/alliance/node"
+	"github.com/national-alliance/alliance/protocol"
+	"github.com/national-alliance/alliance/protocol/register"
+)
+
+func (p *program) key() *cobra.Command {
+	c := &cobra.Command{Use: "key", Short: "signing keys of officers and administrators, in files of their own"}
+	c.AddCommand(p.keyNew(), p.keyShow())
+	return c
+}
+
+// personView is a person's public key as it is handed to whoever drafts.
+type personView struct {
+	Person string `json:"person"` // the word
+	ID     string `json:"person_id"`
+	Key    string `json:"key_id"`
+}
+
+func (p *program) showPerson(m register.Member) error {
+	v := personView{node.PersonText(m), m.Person.String(), m.Key.ID().String()}
+	return p.show(v, func(w io.Writer) { fmt.Fprintln(w, v.Person) })
+}
+
+func (p *program) keyNew() *cobra.Command {
+	var out, pass string
+	var work int
+	var bare bool
+	c := &cobra.Command{
+		Use:   "new --out FILE",
+		Short: "make a signing key and print its public half",
+		Long: `Makes a signing key for one person, with a random ID that stands for that person
+in the register instead of a name, and prints the public half: one word, to hand
+to whoever drafts. Make it on the person's own machine, never on the node.`,
+		Example: "  alliance key new --out asha.key",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := need(c, "out"); err != nil {
+				return err
+			}
+			phrase := ""
+			if !bare {
+				var err error
+				if phrase, err = p.passphrase(pass, "the new key "+out, true); err != nil {
+					return err
+				}
+			}
+			key, err := crypto.GenerateKey(rand.Reader)
+			if err != nil {
+				return err
+			}
+			k := keyfile.SigningKey{Key: key}
+			if _, err := rand.Read(k.Person[:]); err != nil {
+				return err
+			}
+			if err := keyfile.SaveSigning(out, k, phrase, work); err != nil {
+				return err
+			}
+			return p.showPerson(register.Member{Key: key.Public(), Person: protocol.PersonID(k.Person)})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&out, "out", "", "the file to write")
+	f.StringVar(&pass, "passphrase-file", "", "take the passphrase from this file's first line; - is stdin")
+	f.BoolVar(&bare, "no-passphrase", false, "protect the file by its mode alone: for a disk that is guarded otherwise, and for trials")
+	f.IntVar(&work, "scrypt-work", 0, "work factor of the passphrase, a power of two; 0 is 18, about a second")
+	return c
+}
+
+func (p *program) keyShow() *cobra.Command {
+	var pass, network, purpose, org string
+	c := &cobra.Command{
+		Use:   "show FILE",
+		Short: "print a signing key's public half",
+		Long: `Prints a signing key's public half as one word. For an alliance that stands
+already the word carries a proof that its holder has the key: then say for which
+network and as what; an administrator also of which organisation. The IDs stand
+in 'alliance status --json' and 'alliance org list --json'. A founding officer or
+administrator, and those of a newcomer, sign as a whole and give no proof.`,
+		Example: `  alliance key show asha.key
+  alliance key show asha.key --network 4f1c… --purpose officer`,
+		Args: exactly("FILE"),
+		RunE: func(c *cobra.Command, args []string) error {
+			k, err := p.signingKey(args[0], pass)
+			if err != nil {
+				return err
+			}
+			m := register.Member{Key: k.Key.Public(), Person: protocol.PersonID(k.Person)}
+			if network != "" || purpose != "" || org != "" {
+				if m.Proof, err = prove(k, network, purpose, org); err != nil {
+					return err
+				}
+			}
+			return p.showPerson(m)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&pass, "passphrase-file", "", "take the key's passphrase from this file's first line; - is stdin")
+	f.StringVar(&network, "network", "", "prove possession in the network with this ID, 64 hex digits")
+	f.StringVar(&purpose, "purpose", "", "as officer or administrator")
+	f.StringVar(&org, "organisation", "", "of the organisation with this ID, 64 hex digits; administrators only")
+	return c
+}
+
+func prove(k keyfile.SigningKey, network, purpose, org string) (crypto.Signature, error) {
+	var n protocol.NetworkID
+	if err := n.UnmarshalText([]byte(network)); err != nil {
+		return crypto.Signature{}, usage("--network is the ID of the network, 64 hex digits: 'alliance status --json' has it")
+	}
+	var o protocol.OrgID
+	switch purpose {
+	case "officer":
+		if org != "" {
+			return crypto.Signature{}, usage("an officer is of no organisation: leave out --organisation")
+		}
+		return register.Prove(k.Key, n, register.ForOfficer, o, k.Person), nil
+	case "administrator":
+		if err := o.UnmarshalText([]byte(org)); err != nil {
+			return crypto.Signature{}, usage("--organisation is the organisation's ID, 64 hex digits: 'alliance org list --json' has it")
+		}
+		return register.Prove(k.Key, n, register.ForAdministrator, o, k.Person), nil
+	}
+	return crypto.Signature{}, usage("--purpose is officer or administrator, not %q", purpose)
+}

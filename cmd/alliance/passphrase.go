@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/national-alliance/alliance/crypto/keyfile"
+)
+
+// passphrase takes a passphrase from a file's first line ("-": of stdin), or
+// asks at the terminal without showing it, twice where it is a new one. what
+// says what it is for.
+func (p *program) passphrase(file, what string, isNew bool) (string, error) {
+	if file != "" {
+		return p.passphraseFile(file)
+	}
+	f, ok := p.in.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return "", hint(usage("a passphrase is needed for %s, and there is no terminal to ask for it", what), "give it with --passphrase-file")
+	}
+	ask := func(prompt string) (string, error) {
+		fmt.Fprintf(p.err, "%s: ", prompt)
+		b, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(p.err)
+		return string(b), err
+	}
+	first, err := ask("Passphrase for " + what)
+	if err != nil || !isNew {
+		return first, err
+	}
+	again, err := ask("The same again")
+	if err == nil && again != first {
+		err = usage("the two passphrases differ; nothing was written")
+	}
+	return first, err
+}
+
+func (p *program) passphraseFile(file string) (string, error) {
+	r := p.in
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", fmt.Errorf("read passphrase file: %w", err)
+		}
+		defer f.Close()
+		r = f
+	}
+	line, err := bufio.NewReader(io.LimitReader(r, 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read passphrase file: %w", err)
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return "", usage("read passphrase file %s: its first line is empty; nothing was changed", file)
+	}
+	return line, nil
+}
+
+// signingKey loads a person's key file, and asks for its passphrase where it
+// has one.
+func (p *program) signingKey(path, passphraseFile string) (keyfile.SigningKey, error) {
+	protected, err := keyfile.SigningProtected(path)
+	if err != nil {
+		return keyfile.SigningKey{}, err
+	}
+	pass := ""
+	if protected {
+		if pass, err = p.passphrase(passphraseFile, path, false); err != nil {
+			return keyfile.SigningKey{}, err
+		}
+	}
+	return keyfile.LoadSigning(path, pass)
+}
+
+// confirm asks at a terminal before signing n operations.
+func (p *program) confirm(yes bool, n int) error {
+	f, ok := p.in.(*os.File)
+	if yes || !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	fmt.Fprintf(p.err, "Sign %d? Type yes: ", n)
+	line, err := bufio.NewReader(io.LimitReader(f, 64)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if strings.TrimSpace(line) != "yes" {
+		return usage("not signed, and nothing was changed")
+	}
+	return nil
+}
