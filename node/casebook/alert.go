@@ -49,8 +49,9 @@ type AlertItem struct {
 	Issued     referral.Time     `json:"issued"`
 	Updated    referral.Time     `json:"updated"`
 	Expires    referral.Time     `json:"expires,omitempty"`
-	Answered   int               `json:"answered"` // organisations, as far as this node knows
-	Waiting    int               `json:"waiting"`  // for the issuer: organisations that have not answered
+	Breaks     alert.Rule        `json:"breaks,omitempty"` // a rule that it breaks: take it with care
+	Answered   int               `json:"answered"`         // organisations, as far as this node knows
+	Waiting    int               `json:"waiting"`          // for the issuer: organisations that have not answered
 	Mine       *AnswerView       `json:"mine,omitempty"`
 	MayAnswer  bool              `json:"may_answer,omitempty"`
 }
@@ -113,7 +114,7 @@ func (b *Book) Alerts(f AlertFilter) (AlertList, error) {
 		b.mu.Unlock()
 		return AlertList{}, ErrLocked
 	}
-	d := x.board()
+	d := x.alerts.all()
 	out := AlertList{Items: []AlertItem{}, Stray: d.stray, Loading: x.loading}
 	b.mu.Unlock()
 
@@ -152,6 +153,11 @@ func (b *Book) alertItem(reg Register, x *index, g *group, now int64, language s
 	it := AlertItem{ID: g.id, Identifier: a.Identifier, Issuer: nameOf(reg, t.Issuer), Standing: g.standing(now), Banner: a.Banner(),
 		Category: a.Category(), Label: row.Label, TLP: a.TLP(), Issued: referral.Time(t.Versions[0].Time), Updated: referral.Time(g.updated()),
 		Expires: referral.Time(until), MayAnswer: t.Issuer != b.o.Org}
+	b.mu.Lock()
+	if e := x.alerts.at[t.Current.ID].entry; e != nil {
+		it.Breaks = e.breaks
+	}
+	b.mu.Unlock()
 	if n := info(a, language); n >= 0 {
 		it.Headline, it.Severity, it.Urgency = a.Infos[n].Headline, a.Infos[n].Severity, a.Infos[n].Urgency
 	}
@@ -211,32 +217,31 @@ func (b *Book) alertRecord(x *index, id protocol.RecordID) (*protocol.Record, er
 func (b *Book) alertPlace(x *index, id protocol.RecordID) (protocol.FeedID, place, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n, ok := x.alertAt[id]
-	if !ok {
+	e := x.alerts.at[id].entry
+	if e == nil {
 		return protocol.FeedID{}, place{}, false
 	}
-	p := x.alerts[n].place
-	return x.feed[p.feed].id, p, true
+	return x.feed[e.feed].id, e.place, true
 }
 
-// wholeAlert opens the alert in a record again.
-func (b *Book) wholeAlert(ctx context.Context, x *index, id protocol.RecordID) (*alert.Alert, *protocol.Record, error) {
+// wholeAlert opens a record of an alert again.
+func (b *Book) wholeAlert(ctx context.Context, x *index, id protocol.RecordID) (alert.Event, *protocol.Record, error) {
 	rec, err := b.alertRecord(x, id)
 	if err != nil {
-		return nil, nil, err
+		return alert.Event{}, nil, err
 	}
 	rd, err := b.read(ctx, x, rec)
 	if err != nil {
-		return nil, nil, err
+		return alert.Event{}, nil, err
 	}
 	if rd == nil || rd.sections == nil {
-		return nil, nil, errors.New("it does not open any more")
+		return alert.Event{}, nil, errors.New("it does not open any more")
 	}
-	e := rd.alert(rec, false)
+	e := rd.alert(rec)
 	if e.Body.Alert == nil {
-		return nil, nil, errors.New("it holds no alert")
+		return e, nil, errors.New("it holds no alert")
 	}
-	return e.Body.Alert, rec, nil
+	return e, rec, nil
 }
 
 // findAlert finds an alert by the ID of one of its records, the beginning of
@@ -248,7 +253,7 @@ func (b *Book) findAlert(name string) (*index, *group, error) {
 	if b.x == nil {
 		return nil, nil, ErrLocked
 	}
-	d := b.x.board()
+	d := b.x.alerts.all()
 	var found []*group
 	for _, g := range d.groups {
 		hit := g.first().Alert().Identifier == name || g.threads[0].Versions[0].Body.Alert.Identifier == name
@@ -288,15 +293,7 @@ func (b *Book) ShowAlert(ctx context.Context, name, language string) (AlertView,
 	if err != nil {
 		return AlertView{}, fmt.Errorf("show alert: its record cannot be read now; it is kept, and asked for again: %w", err)
 	}
-	v.Alert = whole
-	author, _ := reg.OrgAt(t.Issuer, rec.Core().Size)
-	var classes []protocol.Class
-	for _, id := range rec.Core().Audience.Orgs {
-		o, _ := reg.OrgAt(id, rec.Core().Size)
-		classes = append(classes, o.Class)
-	}
-	_, broken := whole.CheckIssue(author.Class, author.Kind, classes, t.Current.Time)
-	v.Findings = alert.Findings(broken)
+	v.Alert, v.Findings = whole.Body.Alert, findings(reg, rec, whole)
 	for _, e := range t.Versions {
 		v.Versions = append(v.Versions, alertVersion(e))
 	}

@@ -1,6 +1,7 @@
 package casebook
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/national-alliance/alliance/protocol"
@@ -11,12 +12,34 @@ import (
 type alertEntry struct {
 	place
 	alert.Event
+	breaks alert.Rule // the first rule that an issue or update breaks
+}
+
+// cluster is the alert records that name each other, directly or not: what is
+// folded together. Almost always it is one alert and its acknowledgements.
+type cluster struct {
+	ids     []protocol.RecordID // known or only named
+	entries []*alertEntry
+	state   *alert.State // nil when an entry came since
+}
+
+// alertAt is where an ID belongs; entry is nil while it is only named.
+type alertAt struct {
+	cluster *cluster
+	entry   *alertEntry
+}
+
+// alerts are all alert records, by what names what.
+type alerts struct {
+	at       map[protocol.RecordID]alertAt
+	clusters map[*cluster]struct{}
+	board    *board // nil when an entry came since
 }
 
 // board is all alerts added up.
 type board struct {
 	groups []*group
-	of     map[protocol.RecordID]*group
+	of     map[*alert.Thread]*group
 	stray  int // records that belong to no alert, or wait for one
 }
 
@@ -28,55 +51,101 @@ type group struct {
 	threads []*alert.Thread   // by root
 }
 
-func (x *index) putAlert(p place, e alert.Event) (fresh bool) {
-	if _, ok := x.alertAt[e.ID]; ok {
+// put adds an entry, and joins the clusters that it names.
+func (a *alerts) put(e *alertEntry) (fresh bool) {
+	if a.at[e.ID].entry != nil {
 		return false
 	}
-	x.alertAt[e.ID] = len(x.alerts)
-	x.alerts = append(x.alerts, alertEntry{p, e})
-	x.boarded = nil
+	c := a.cluster(e.ID)
+	a.at[e.ID] = alertAt{c, e}
+	c.entries = append(c.entries, e)
+	if e.Kind != alert.KindIssue { // an issue builds on nothing, whatever it names
+		for _, ref := range e.Refs {
+			c = a.join(c, a.cluster(ref))
+		}
+	}
+	c.state, a.board = nil, nil
 	return true
 }
 
-// board folds the alerts if any came since the last time.
-func (x *index) board() *board {
-	if x.boarded != nil {
-		return x.boarded
+func (a *alerts) cluster(id protocol.RecordID) *cluster {
+	at, ok := a.at[id]
+	if !ok {
+		at.cluster = &cluster{ids: []protocol.RecordID{id}}
+		a.at[id] = at
+		a.clusters[at.cluster] = struct{}{}
 	}
-	events := make([]alert.Event, len(x.alerts))
-	for i := range x.alerts {
-		events[i] = x.alerts[i].Event
+	return at.cluster
+}
+
+// join moves the smaller cluster into the larger.
+func (a *alerts) join(c, d *cluster) *cluster {
+	if c == d {
+		return c
 	}
-	s := alert.Fold(events)
-	d := &board{of: map[protocol.RecordID]*group{}, stray: len(s.Pending) + len(s.Stray)}
-	type key struct {
-		issuer protocol.OrgID
-		ref    alert.Reference
+	if len(c.ids) < len(d.ids) {
+		c, d = d, c
 	}
-	by := map[key]*group{}
-	for _, t := range s.Threads { // by root
-		k := key{t.Issuer, t.Versions[0].Body.Alert.Ref()}
-		g := by[k]
-		if g == nil {
-			g = &group{id: t.Root}
-			by[k] = g
-			d.groups = append(d.groups, g)
+	for _, id := range d.ids {
+		a.at[id] = alertAt{c, a.at[id].entry}
+	}
+	c.ids, c.entries = append(c.ids, d.ids...), append(c.entries, d.entries...)
+	delete(a.clusters, d)
+	return c
+}
+
+func (c *cluster) fold() *alert.State {
+	if c.state == nil {
+		events := make([]alert.Event, len(c.entries))
+		for i, e := range c.entries {
+			events[i] = e.Event
 		}
-		g.threads = append(g.threads, t)
+		c.state = alert.Fold(events)
 	}
-	for _, e := range events {
-		if t := s.Thread(e.ID); t != nil {
-			d.of[e.ID] = by[key{t.Issuer, t.Versions[0].Body.Alert.Ref()}]
+	return c.state
+}
+
+type groupKey struct {
+	issuer protocol.OrgID
+	ref    alert.Reference
+}
+
+func keyOf(t *alert.Thread) groupKey { return groupKey{t.Issuer, t.Versions[0].Body.Alert.Ref()} }
+
+// all folds what changed since the last time, and returns all alerts.
+func (a *alerts) all() *board {
+	if a.board != nil {
+		return a.board
+	}
+	d := &board{of: map[*alert.Thread]*group{}}
+	by := map[groupKey]*group{}
+	for c := range a.clusters {
+		s := c.fold()
+		d.stray += len(s.Pending) + len(s.Stray)
+		for _, t := range s.Threads {
+			k := keyOf(t)
+			if by[k] == nil {
+				by[k] = &group{}
+				d.groups = append(d.groups, by[k])
+			}
+			by[k].threads = append(by[k].threads, t)
+			d.of[t] = by[k]
 		}
 	}
-	x.boarded = d
+	for _, g := range d.groups {
+		slices.SortFunc(g.threads, func(a, b *alert.Thread) int { return a.Root.Compare(b.Root) })
+		g.id = g.threads[0].Root
+	}
+	a.board = d
 	return d
 }
 
 // id is the alert that a record belongs to, or the record itself.
-func (d *board) id(rec protocol.RecordID) protocol.RecordID {
-	if g := d.of[rec]; g != nil {
-		return g.id
+func (a *alerts) id(rec protocol.RecordID) protocol.RecordID {
+	if c := a.at[rec].cluster; c != nil {
+		if t := c.fold().Thread(rec); t != nil {
+			return a.all().of[t].id
+		}
 	}
 	return rec
 }
@@ -84,14 +153,7 @@ func (d *board) id(rec protocol.RecordID) protocol.RecordID {
 // first is the thread that stands for the alert: the one changed last.
 func (g *group) first() *alert.Thread {
 	return slices.MaxFunc(g.threads, func(a, b *alert.Thread) int {
-		switch {
-		case a.Current.Time != b.Current.Time:
-			if a.Current.Time < b.Current.Time {
-				return -1
-			}
-			return 1
-		}
-		return a.Root.Compare(b.Root)
+		return cmp.Or(cmp.Compare(a.Current.Time, b.Current.Time), a.Root.Compare(b.Root))
 	})
 }
 

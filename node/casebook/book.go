@@ -188,10 +188,18 @@ func (b *Book) take(ctx context.Context, a arrived) error {
 		}
 	}
 	c, ok, err := b.index(ctx, a.rec)
-	if ok {
-		b.o.OnChange(c)
+	if !ok {
+		return err
 	}
-	return err
+	if c.What == "alert" {
+		b.mu.Lock()
+		if b.x != nil {
+			c.ID = b.x.alerts.id(c.Record)
+		}
+		b.mu.Unlock()
+	}
+	b.o.OnChange(c)
+	return nil
 }
 
 // Lock empties the book, as when the reading identity is put away.
@@ -223,7 +231,7 @@ func (b *Book) Status() Status {
 		return Status{Locked: true}
 	}
 	s := Status{Loading: b.x.loading, Done: b.x.done, Total: b.x.total, Queued: len(b.queue),
-		Unreadable: len(b.x.unreadable), Malformed: len(b.x.malformed), Alerts: len(b.x.board().groups)}
+		Unreadable: len(b.x.unreadable), Malformed: len(b.x.malformed), Alerts: len(b.x.alerts.all().groups)}
 	for _, k := range b.x.cases {
 		if k.row.known {
 			s.Referrals++

@@ -18,7 +18,7 @@ func (x *index) find(name string) (*kase, error) {
 	name = strings.TrimSpace(name)
 	var id protocol.RecordID
 	if id.UnmarshalText([]byte(name)) == nil {
-		if k := x.cases[id]; k != nil && k.row.known {
+		if k := x.cases[id]; k != nil {
 			return k, nil
 		}
 		return nil, fail(NotFound, "no such referral is here: it may still be on its way")

@@ -19,16 +19,14 @@ type index struct {
 	loading     bool
 	done, total uint64
 
-	feeds   map[protocol.FeedID]uint32
-	feed    []feedIndex
-	orgs    map[protocol.OrgID]uint32
-	org     []protocol.OrgID
-	cases   map[protocol.RecordID]*kase
-	dirty   map[*kase]struct{} // whose row is older than its events
-	cache   cache
-	alerts  []alertEntry
-	alertAt map[protocol.RecordID]int
-	boarded *board // nil when an alert record came since
+	feeds  map[protocol.FeedID]uint32
+	feed   []feedIndex
+	orgs   map[protocol.OrgID]uint32
+	org    []protocol.OrgID
+	cases  map[protocol.RecordID]*kase
+	dirty  map[*kase]struct{} // whose row is older than its events
+	cache  cache
+	alerts alerts
 
 	unreadable map[spot]struct{}
 	malformed  map[place]struct{}
@@ -63,7 +61,7 @@ type kase struct {
 
 func newIndex(me protocol.OrgID) *index {
 	return &index{me: me, feeds: map[protocol.FeedID]uint32{}, orgs: map[protocol.OrgID]uint32{}, cases: map[protocol.RecordID]*kase{},
-		dirty: map[*kase]struct{}{}, cache: newCache(), alertAt: map[protocol.RecordID]int{},
+		dirty: map[*kase]struct{}{}, cache: newCache(), alerts: alerts{at: map[protocol.RecordID]alertAt{}, clusters: map[*cluster]struct{}{}},
 		unreadable: map[spot]struct{}{}, malformed: map[place]struct{}{}}
 }
 
@@ -165,10 +163,15 @@ func (b *Book) index(ctx context.Context, rec *protocol.Record) (Change, bool, e
 		c.What, c.ID = "referral", referral.Subject(e)
 		return c, x.putEvent(p, e, rd.size), nil
 	case strings.HasPrefix(rd.Kind, "alert/"):
+		e := &alertEntry{place: p, Event: rd.alert(rec)}
+		if a := e.Body.Alert; a != nil {
+			if f := findings(b.o.Register(), rec, e.Event); len(f) > 0 {
+				e.breaks = f[0].Rule
+			}
+			e.Body.Alert = inBrief(a)
+		}
 		c.What = "alert"
-		fresh := x.putAlert(p, rd.alert(rec, true))
-		c.ID = x.board().id(rec.ID())
-		return c, fresh, nil
+		return c, x.alerts.put(e), nil // its ID is found when it is asked for
 	}
 	return Change{}, false, nil // some other program's business
 }
@@ -295,23 +298,36 @@ func (rd *reading) referral(rec *protocol.Record) (referral.Event, error) {
 	return e, nil
 }
 
-// alert returns the event in a record of an alert's kind; brief leaves out
-// what lists do not show. A body that makes no sense is left empty: the fold
-// says so.
-func (rd *reading) alert(rec *protocol.Record, brief bool) alert.Event {
+// alert returns the event in a record of an alert's kind. A body that makes no
+// sense is left empty: the fold says so.
+func (rd *reading) alert(rec *protocol.Record) alert.Event {
 	e := alert.Event{ID: rec.ID(), Author: rec.Core().Author, Kind: rd.Kind, Time: rd.Time, Staff: rd.Staff, Refs: rd.Refs}
 	if len(rd.sections) != 1 {
 		return e
 	}
-	body, err := alert.DecodeBody(rd.Kind, rd.sections[0])
-	if err != nil {
-		return e
+	if body, err := alert.DecodeBody(rd.Kind, rd.sections[0]); err == nil {
+		e.Body = body
 	}
-	if brief && body.Alert != nil {
-		body.Alert = inBrief(body.Alert)
-	}
-	e.Body = body
 	return e
+}
+
+// findings are the rules that an alert as it arrived breaks, judged by the
+// register that its author saw.
+func findings(reg Register, rec *protocol.Record, e alert.Event) []alert.Finding {
+	core := rec.Core()
+	var err error
+	if e.Kind == alert.KindCancel {
+		_, err = e.Body.Alert.Profile()
+	} else {
+		author, _ := reg.OrgAt(core.Author, core.Size)
+		var classes []protocol.Class
+		for _, id := range core.Audience.Orgs {
+			o, _ := reg.OrgAt(id, core.Size)
+			classes = append(classes, o.Class)
+		}
+		_, err = e.Body.Alert.CheckIssue(author.Class, author.Kind, classes, e.Time)
+	}
+	return alert.Findings(err)
 }
 
 // inBrief copies what lists and the fold need of an alert.

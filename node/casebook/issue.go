@@ -111,7 +111,7 @@ func (r *AlertResult) finish(b *Book, what string) {
 		if s.Queued != 0 {
 			queued++
 		} else if b.x != nil && r.ID.IsZero() {
-			r.ID = b.x.board().id(s.Record)
+			r.ID = b.x.alerts.id(s.Record)
 		}
 	}
 	b.mu.Unlock()
@@ -210,7 +210,7 @@ func (b *Book) sentBefore(a *alert.Alert) (had []protocol.OrgID, err error) {
 		return nil, ErrLocked
 	}
 	var roots []protocol.RecordID
-	for _, g := range x.board().groups {
+	for _, g := range x.alerts.all().groups {
 		if t := g.threads[0]; t.Issuer == b.o.Org && t.Versions[0].Body.Alert.Ref() == a.Ref() {
 			for _, t := range g.threads {
 				roots = append(roots, t.Root)
@@ -262,7 +262,7 @@ func (b *Book) sendAlert(ctx context.Context, reg Register, what string, r *Aler
 	return nil
 }
 
-// own alert finds an alert that this organisation issued.
+// ownAlert finds an alert that this organisation issued.
 func (b *Book) ownAlert(what, name string) (*index, *group, error) {
 	x, g, err := b.findAlert(name)
 	if err != nil {
@@ -339,7 +339,7 @@ func (b *Book) CancelAlert(ctx context.Context, name, reason, staff string) (Ale
 	if err != nil {
 		return AlertResult{}, fmt.Errorf("%s: not sent: %w", what, err)
 	}
-	c := current.Withdrawal(current.Identifier+"-cancel-"+hex.EncodeToString(random[:]), sent, reason)
+	c := current.Body.Alert.Withdrawal(current.Body.Alert.Identifier+"-cancel-"+hex.EncodeToString(random[:]), sent, reason)
 	return b.follow(ctx, what, x, g, alert.KindCancel, c, staff)
 }
 

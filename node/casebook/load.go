@@ -87,7 +87,7 @@ func (b *Book) loadAll(ctx context.Context, x *index, progress func(done, total 
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := b.refresh(ctx); err != nil {
+	if err := b.rows(ctx, x); err != nil {
 		return err
 	}
 	b.tell(x, done.Load(), progress)
@@ -105,14 +105,24 @@ func (b *Book) tell(x *index, done uint64, progress func(done, total uint64)) {
 	progress(done, total)
 }
 
-// refresh writes the rows that are older than their events.
+// refresh writes the rows that are older than their events. While Load goes
+// on, which does so at its end, lists show what there is.
 func (b *Book) refresh(ctx context.Context) error {
 	b.mu.Lock()
 	x := b.x
-	if x == nil {
-		b.mu.Unlock()
+	loading := x != nil && x.loading
+	b.mu.Unlock()
+	switch {
+	case x == nil:
 		return ErrLocked
+	case loading:
+		return nil
 	}
+	return b.rows(ctx, x)
+}
+
+func (b *Book) rows(ctx context.Context, x *index) error {
+	b.mu.Lock()
 	due := make([]*kase, 0, len(x.dirty))
 	for k := range x.dirty {
 		due = append(due, k)

@@ -178,6 +178,9 @@ func (b *Book) whole(ctx context.Context, x *index, k *kase, what string) (*fold
 	if f.missing > 0 {
 		return nil, fail(Failed, "%s: not sent: %d records of this referral cannot be read here now, so where it stands is not certain; they are asked for again", what, f.missing)
 	}
+	if !f.Known {
+		return nil, fail(NotFound, "%s: not sent: the referral itself is not here: it may still be on its way", what)
+	}
 	return f, nil
 }
 
@@ -325,7 +328,11 @@ func (b *Book) readersOf(x *index, f *folded) (referral.Readers, error) {
 	others := func(i int) []protocol.OrgID {
 		return slices.DeleteFunc(slices.Clone(sets[i]), func(o protocol.OrgID) bool { return o == b.o.Org })
 	}
-	return referral.Readers{Case: others(referral.SectionCase), Identity: others(referral.SectionIdentity), Evidence: others(referral.SectionEvidence)}, nil
+	var recipients []protocol.OrgID
+	for _, to := range f.Parts.Summary.Recipients {
+		recipients = append(recipients, to.Organisation)
+	}
+	return referral.Readers{Case: union(recipients), Identity: others(referral.SectionIdentity), Evidence: others(referral.SectionEvidence)}, nil
 }
 
 // narrow takes from identity and evidence those they are withheld from now.

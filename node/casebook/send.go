@@ -167,7 +167,13 @@ func (b *Book) seal(e referral.Event, sets [referral.SectionCount][]protocol.Org
 	return d
 }
 
-func (b *Book) today() protocol.Day { return protocol.DayOf(b.o.Now().Unix()) }
+// today is the day that a record made now carries at least: a slow clock is
+// raised to the register's.
+func (b *Book) today() protocol.Day {
+	reg := b.o.Register()
+	day, _ := reg.DayAt(reg.Size())
+	return max(day, protocol.DayOf(b.o.Now().Unix()))
+}
 
 // Custodians returns who keeps a record as ciphertext: what the option says;
 // else the secretariat; else, where the secretariat is barred, all that

@@ -127,6 +127,9 @@ func (b *Book) Show(ctx context.Context, name string) (ReferralView, error) {
 	if err != nil {
 		return ReferralView{}, err
 	}
+	if !f.Known && f.missing == 0 {
+		return ReferralView{}, fail(NotFound, "the referral itself is not here: it may still be on its way")
+	}
 	if !f.Known {
 		return ReferralView{}, fail(Failed, "the referral's own record cannot be read here now; it is kept, and asked for again")
 	}
