@@ -244,11 +244,24 @@ func Open(m Members, env Envelope) (*Signed, error) {
 		feed: FeedIDOf(network, core.Node, core.Audience)}, nil
 }
 
+// versionOf reads the version of a core and nothing behind it: the first entry
+// of a map, whose key is 1.
 func versionOf(core []byte) (uint64, bool) {
-	v, err := DecodeOpen[struct {
-		Version uint64 `cbor:"1,keyasint"`
-	}](core, MaxCore)
-	return v.Version, err == nil
+	switch {
+	case len(core) > 0 && core[0] > 0xa0 && core[0] < 0xb8: // up to 23 entries
+		core = core[1:]
+	case len(core) > 1 && core[0] == 0xb8 && core[1] >= 24: // up to 255
+		core = core[2:]
+	default:
+		return 0, false
+	}
+	switch {
+	case len(core) > 1 && core[0] == 1 && core[1] < 24:
+		return uint64(core[1]), true
+	case len(core) > 2 && core[0] == 1 && core[1] == 0x18 && core[2] >= 24:
+		return uint64(core[2]), true
+	}
+	return 0, false
 }
 
 // KeyLink is a feed's key record, as far as the records under it need it.

@@ -267,6 +267,9 @@ func TestNewerVersionWaits(t *testing.T) {
 		"one field":     assemble(e[0]),
 		"unknown field": assemble(append(e[:len(e):len(e)], []byte{22, 0x61, 'x'})...),
 		"other types":   assemble(e[0], []byte{2, 0}, []byte{3, 0xf6}),
+		"another world": {0xa2, 1, 2, 0xff, 0xff},
+		"version 24":    {0xa2, 1, 0x18, 24},
+		"version 255":   {0xb8, 24, 1, 0x18, 255},
 	} {
 		if _, err := Open(w.now(), Envelope{Core: b}); !errors.Is(err, ErrWait) {
 			t.Errorf("%s: %v", name, err)
@@ -277,6 +280,13 @@ func TestNewerVersionWaits(t *testing.T) {
 		"text":          assemble([]byte{1, 0x61, '2'}),
 		"not canonical": assemble([]byte{1, 0x18, 2}),
 		"old":           assemble([]byte{1, 0}),
+		"this":          assemble([]byte{1, 1}),
+		"wide version":  {0xa1, 1, 0x19, 1, 0},
+		"wide map":      {0xb8, 3, 1, 2},
+		"no map":        {0x82, 1, 2},
+		"empty map":     {0xa0, 1, 2},
+		"cut":           {0xa1, 1},
+		"cut later":     {0xb8, 24, 1, 0x18},
 	} {
 		if _, err := Open(w.now(), Envelope{Core: b}); !errors.Is(err, ErrDrop) {
 			t.Errorf("%s: %v", name, err)
