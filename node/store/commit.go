@@ -141,6 +141,7 @@ func (s *Store) run() {
 	defer close(c.stopped)
 	retry := time.NewTicker(time.Second)
 	defer retry.Stop()
+	seconds := 0
 	for {
 		c.q.Lock()
 		jobs, closed, broken := c.q.jobs, c.q.closed, c.q.broken
@@ -158,13 +159,12 @@ func (s *Store) run() {
 		if closed {
 			return
 		}
-		if broken == nil {
-			<-c.wake
-			continue
-		}
 		select {
 		case <-c.wake:
-		case <-retry.C:
+		case <-retry.C: // for files that are to be opened again, and to trim
+			if seconds++; seconds%5 == 0 {
+				trim(s.opt.Dir)
+			}
 		}
 	}
 }
@@ -326,7 +326,7 @@ func (s *Store) transact(d *draft, rows []string) error {
 	if err := txn.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	if err := s.db.Sync(); err != nil {
+	if err := s.wal.sync(s.db); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	return nil
@@ -341,6 +341,7 @@ func (s *Store) reopen() error {
 	s.files.Lock()
 	defer s.files.Unlock()
 	if s.db != nil {
+		s.wal.close()
 		if err := closeBadger(s.db); err != nil {
 			s.log.Warn("closing the failed files", "error", err)
 		}
@@ -351,12 +352,13 @@ func (s *Store) reopen() error {
 		s.log.Error("opening the files again failed", "error", err)
 		return err
 	}
-	s.db = db
+	s.db, s.wal = db, newWAL(s.opt.Dir)
 	s.files.Unlock()
 	err = s.load()
 	s.files.Lock()
 	if err != nil {
 		s.db = nil
+		s.wal.close()
 		closeBadger(db)
 		s.log.Error("reading the files again failed", "error", err)
 		return err

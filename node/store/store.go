@@ -18,6 +18,8 @@ import (
 // written: enough for what badger has in memory and is compacting.
 const DefaultMinFree = 64 << 20
 
+const memTable = 8 << 20 // bytes; badger's log of one takes twice that
+
 // Options say where a store is and how to open it.
 type Options struct {
 	Dir     string   // made with mode 0700 where it does not exist
@@ -44,7 +46,8 @@ type Store struct {
 	damage  Damage
 
 	files sync.RWMutex // held for reading while badger is used; for writing while it is opened again
-	db    *badger.DB   // nil: closed, or could not be opened again
+	wal   wal
+	db    *badger.DB // nil: closed, or could not be opened again
 
 	mu     sync.RWMutex
 	chains map[protocol.FeedID]protocol.Chain
@@ -81,12 +84,14 @@ func Open(opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s.db = db
+	s.db, s.wal = db, newWAL(opt.Dir)
 	if s.counter, err = openCounter(filepath.Join(opt.Dir, "count")); err != nil {
+		s.wal.close()
 		db.Close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if err := s.load(); err != nil {
+		s.wal.close()
 		db.Close()
 		s.counter.close()
 		return nil, fmt.Errorf("open store: %w", err)
@@ -105,6 +110,7 @@ func (s *Store) Close() error {
 	defer s.files.Unlock()
 	var err error
 	if s.db != nil {
+		s.wal.close()
 		err = closeBadger(s.db)
 		s.db = nil
 		err = errors.Join(err, s.counter.close())
@@ -121,16 +127,20 @@ func (s *Store) Damage() Damage { return s.damage }
 // Network returns the network that the store belongs to.
 func (s *Store) Network() protocol.NetworkID { return s.network }
 
+// badgerOptions are those of a small node. Values stay out of the value log,
+// whose errors badger does not return. A wide base level rewrites a record
+// about once instead of four times, and tables of 4 MiB keep what a compaction
+// holds in memory small.
 func badgerOptions(opt Options) badger.Options {
 	return badger.DefaultOptions(filepath.Join(opt.Dir, "db")).
 		WithLogger(quiet{opt.Log}).WithMetricsEnabled(false).
 		WithEncryptionKey(opt.Key[:]).
 		WithSyncWrites(false).WithDetectConflicts(false).WithNumVersionsToKeep(1).
 		WithCompression(0).
-		WithMemTableSize(8 << 20).WithNumMemtables(2).
+		WithMemTableSize(memTable).WithNumMemtables(2).
 		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
-		WithBaseTableSize(2 << 20).WithBaseLevelSize(8 << 20).
-		WithNumLevelZeroTables(2).WithNumLevelZeroTablesStall(6).
+		WithBaseTableSize(4 << 20).WithBaseLevelSize(256 << 20).
+		WithNumLevelZeroTables(8).WithNumLevelZeroTablesStall(20).
 		WithNumCompactors(2).WithNumGoroutines(2).
 		WithBlockCacheSize(8 << 20).WithIndexCacheSize(8 << 20)
 }

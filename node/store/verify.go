@@ -173,6 +173,9 @@ func (s *Store) VerifyAll(ctx context.Context, progress func(done, total uint64)
 				}
 			}
 			step()
+			if done%4096 == 0 {
+				trim(s.opt.Dir)
+			}
 		}
 	}
 	for i := uint64(0); i < leaves; i++ {
