@@ -130,7 +130,7 @@ func check(t testing.TB, mine, theirs []Entry) (messages int) {
 func TestAnyTwoFrontiers(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		spread := rapid.Bool().Draw(rt, "spread")
-		feeds := rapid.SampledFrom([]int{0, 1, 5, 100, 200, 1500, 5000}).Draw(rt, "feeds")
+		feeds := rapid.SampledFrom([]int{0, 1, 5, 100, 140, 200, 300, 500, 2500}).Draw(rt, "feeds")
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
 		differ := rapid.SampledFrom([]float64{0, 0.001, 0.1, 1}).Draw(rt, "differ")
 		var mine, theirs []Entry
