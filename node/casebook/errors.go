@@ -56,7 +56,10 @@ func fail(k Kind, format string, a ...any) error {
 func refused(what string, err error) error {
 	var f referral.Faults
 	var r *referral.Refusal
+	var e *Error
 	switch {
+	case errors.As(err, &e):
+		return &Error{Kind: e.Kind, Faults: e.Faults, err: err, Text: fmt.Sprintf("%s: not sent, and nothing was kept: %s", what, e.Text)}
 	case errors.As(err, &f):
 		return &Error{Kind: Invalid, Faults: f, err: err,
 			Text: fmt.Sprintf("%s: not sent, and nothing was kept: %v. Put this right and send it again", what, err)}

@@ -244,7 +244,7 @@ func (b *Book) sendAlert(ctx context.Context, reg Register, what string, r *Aler
 	}
 	custodians, err := b.Custodians(to, barred)
 	if err != nil {
-		return err
+		return refused(what, err)
 	}
 	sent, err := b.o.Records.Send(ctx, Draft{Audience: protocol.ListAudience(to...), Contents: []protocol.Content{c}, Custodians: custodians, Expiry: expiry})
 	if err != nil && len(r.Records) > 0 {

@@ -238,7 +238,7 @@ func (b *Book) send(ctx context.Context, reg Register, what string, f *folded, e
 	}
 	custodians, err := b.Custodians(e.Audience, f.Parts.Barred())
 	if err != nil {
-		return Sent{}, err
+		return Sent{}, refused(what, err)
 	}
 	sent, err := b.o.Records.Send(ctx, b.seal(e, sets, custodians))
 	if err != nil {

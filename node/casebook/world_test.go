@@ -211,26 +211,27 @@ func (m members) OrgNamed(name string) (protocol.Org, bool) {
 
 // A site is one organisation's node: the Records of its book.
 type site struct {
-	w        *world
-	name     string
-	org      protocol.OrgID
-	node     protocol.NodeID
-	key      crypto.PrivateKey
-	id       *seal.Identity
-	book     *Book
-	locked   bool
-	away     bool
-	queueing bool  // may not write yet
-	full     error // what the disk says to a write
-	queued   uint64
-	chains   map[protocol.FeedID]protocol.Chain
-	held     map[protocol.FeedID][]*protocol.Record
-	feedKeys map[protocol.FeedID]map[uint64][]seal.FeedKey
-	lost     map[protocol.RecordID]bool // cannot be read now
-	spoilt   map[spoilt]bool            // sections that do not open
-	reports  []string
-	changes  []Change
-	opens    int
+	w         *world
+	name      string
+	org       protocol.OrgID
+	node      protocol.NodeID
+	key       crypto.PrivateKey
+	id        *seal.Identity
+	book      *Book
+	locked    bool
+	away      bool
+	queueing  bool  // may not write yet
+	full      error // what the disk says to a write
+	failAfter int   // so many writes the next one fails; 0: never
+	queued    uint64
+	chains    map[protocol.FeedID]protocol.Chain
+	held      map[protocol.FeedID][]*protocol.Record
+	feedKeys  map[protocol.FeedID]map[uint64][]seal.FeedKey
+	lost      map[protocol.RecordID]bool // cannot be read now
+	spoilt    map[spoilt]bool            // sections that do not open
+	reports   []string
+	changes   []Change
+	opens     int
 }
 
 type spoilt struct {
@@ -255,11 +256,20 @@ func (s *site) Send(_ context.Context, d Draft) (Sent, error) {
 	case s.full != nil:
 		s.w.mu.Unlock()
 		return Sent{}, s.full
+	case s.failAfter < 0:
+		s.failAfter = 0
+		s.w.mu.Unlock()
+		return Sent{}, errors.New("the disk is full")
 	case s.queueing:
 		s.queued++
 		n := s.queued
 		s.w.mu.Unlock()
 		return Sent{Feed: feed, Queued: n, Reason: "the head check is not done"}, nil
+	}
+	if s.failAfter > 0 {
+		if s.failAfter--; s.failAfter == 0 {
+			s.failAfter = -1
+		}
 	}
 	c := s.chains[feed]
 	keys := s.feedKeys[feed]
