@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -91,51 +90,16 @@ func DecodeOpen[T any](b []byte, max int) (v T, err error) {
 	if v, err := Decode[T](b, max); err == nil {
 		return v, nil
 	}
-	var whole any
-	if err := openMode.Unmarshal(b, &whole); err != nil {
-		return v, fmt.Errorf("%w: %v", ErrEncoding, err)
-	}
-	again, err := encMode.Marshal(whole)
-	if err != nil || !bytes.Equal(again, b) {
-		return v, fmt.Errorf("%w: another form of the same value is the canonical one", ErrEncoding)
+	if !canonical(b) {
+		return v, fmt.Errorf("%w: not in its canonical form, or with a tag or a float", ErrEncoding)
 	}
 	var zero T
 	if err := openMode.Unmarshal(b, &v); err != nil {
 		return zero, fmt.Errorf("%w: %v", ErrEncoding, err)
 	}
-	known, err := encMode.Marshal(v)
-	if err != nil {
-		return zero, fmt.Errorf("%w: %v", ErrEncoding, err)
-	}
-	var understood any
-	if err := openMode.Unmarshal(known, &understood); err != nil || !covers(whole, understood) {
+	known, err := encMode.Marshal(&v)
+	if err != nil || !canonical(known) || !covers(b, known) {
 		return zero, fmt.Errorf("%w: a field is of another length or kind", ErrEncoding)
 	}
 	return v, nil
-}
-
-// covers reports whether everything that a program understood stands so in
-// what it was given: decoding cuts a byte string that is too long for its
-// field, fills one that is too short, and takes null for anything.
-func covers(given, understood any) bool {
-	switch u := understood.(type) {
-	case map[any]any:
-		g, ok := given.(map[any]any)
-		if !ok {
-			return false
-		}
-		for k, v := range u {
-			if w, ok := g[k]; ok && !covers(w, v) { // absent is zero
-				return false
-			}
-		}
-		return true
-	case []any:
-		g, ok := given.([]any)
-		return ok && slices.EqualFunc(g, u, covers)
-	case []byte:
-		g, ok := given.([]byte)
-		return ok && bytes.Equal(g, u)
-	}
-	return given == understood
 }

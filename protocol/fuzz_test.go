@@ -228,9 +228,13 @@ func FuzzDecodeOpen(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var whole any
+		var whole any // the library's word for it
 		if err := openMode.Unmarshal(b, &whole); err != nil || !bytes.Equal(Encode(whole), b) {
 			t.Fatal("another form passed:", err)
+		}
+		known := Encode(open)
+		if again, err := DecodeOpen[Inner](known, MaxInner); err != nil || !bytes.Equal(Encode(again), known) {
+			t.Fatal("what was understood is not itself a form of it:", err)
 		}
 	})
 }
