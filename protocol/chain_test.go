@@ -59,6 +59,8 @@ func TestFeedDrawnAsText(t *testing.T) {
 			data                           → linked
 			data day=29                    → refused 3
 			data day=31                    → refused 3
+			data day=4294947295            → refused 3   # 2^32-1
+			data expiry=4294947295         → refused 4
 			data expiry=29                 → refused 4
 			data expiry=201                → refused 4   # after its key record's
 			data expiry=200                → linked
