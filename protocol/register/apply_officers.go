@@ -77,7 +77,7 @@ func (b EnrolOrg) apply(c *change, op *Op) error {
 		return fmt.Errorf("the request is for another network, %s", r.Network.Short())
 	}
 	if !c.trusted {
-		if err := r.Verify(); err != nil {
+		if err := r.verifySignatures(); err != nil {
 			return err
 		}
 	}

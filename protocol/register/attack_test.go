@@ -362,6 +362,12 @@ func TestAttackSuspensionQuorum(t *testing.T) {
 	if o, _ := w.s.Org(ngo); o.Status != protocol.Suspended || o.Since != at {
 		t.Errorf("suspended organisation is %v since %d", o.Status, o.Since)
 	}
+	if until, ok := w.s.SuspendedUntil(OfOrg(ngo)); !ok || until != started+SuspensionSeconds {
+		t.Errorf("suspended until %d, %v", until, ok)
+	}
+	if _, ok := w.s.SuspendedUntil(OfNode(n2)); ok {
+		t.Error("its node is said to be suspended by itself")
+	}
 	if n, _ := w.s.Node(n2); n.Status != protocol.Suspended || n.Since != at {
 		t.Errorf("its node is %v since %d", n.Status, n.Since)
 	}
@@ -395,6 +401,9 @@ func TestAttackSuspensionQuorum(t *testing.T) {
 	}
 	if o, _ := w.s.OrgAt(ngo, before); o.Status != protocol.Suspended || o.Since != at {
 		t.Errorf("in the past it was %v since %d", o.Status, o.Since)
+	}
+	if _, ok := w.s.SuspendedUntil(OfOrg(ngo)); ok {
+		t.Error("a lapsed suspension has an end to come")
 	}
 	if err := w.try(OfOrg(ngo), Reinstate{}, "o1"); err == nil {
 		t.Error("a lapsed suspension was ended again")

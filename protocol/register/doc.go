@@ -27,7 +27,7 @@
 // Base is a size and root of the register that the drafter saw; it must be an
 // ancestor. Expiry is in Unix seconds of leaf time. Unknown kinds, and rules
 // versions above [Rules], are [ErrUpgrade]: version and kind are read first,
-// and nothing else is looked at. Kinds 21 to 27 are reserved.
+// and nothing else is looked at. Kinds 21 to 28 are reserved.
 //
 // The operation's hash is the labelled hash "operation" (package crypto) of
 // its bytes, for its network. An approval is {1 key, 2 signature, 3 list or

@@ -156,7 +156,7 @@ func TestFingerprint(t *testing.T) {
 func TestUpgrade(t *testing.T) {
 	w := standingWorld(t)
 	o := w.op(OfTime(), Time{})
-	for _, k := range []Kind{KindWitnessRule, KindBranch, KindAnchor, KindReplaceAdmins, KindObject, KindRelease, KindAdvanceKey, 28, 4096} {
+	for _, k := range []Kind{KindWitnessRule, KindBranch, KindAnchor, KindReplaceAdmins, KindObject, KindRelease, KindAdvanceKey, KindReplaceOfficers, 29, 4096} {
 		raw := protocol.Encode(wireOp{o.Version, o.Network, k, o.Subject, o.Next, o.BaseSize, o.BaseRoot, o.Expiry, []byte("whatever it will be")})
 		if _, err := Apply(w.s, Leaf{w.time + 1, raw, nil}.Encode()); !errors.Is(err, ErrUpgrade) {
 			t.Errorf("%s: %v", k, err)

@@ -216,6 +216,18 @@ func (c CheckedRequest) Signed() SignedRequest { return c.signed }
 // Verify checks that every signing key that the request names signed it, and
 // nobody else, and that its encryption keys can be sealed to.
 func (c CheckedRequest) Verify() error {
+	if err := c.verifySignatures(); err != nil {
+		return err
+	}
+	for _, r := range []string{c.Recipient, c.Node.Sealing} {
+		if err := checkRecipient(r); err != nil {
+			return fmt.Errorf("verify enrolment request: %w", err)
+		}
+	}
+	return nil
+}
+
+func (c CheckedRequest) verifySignatures() error {
 	id := c.ID()
 	if err := verifyAll(c.keys(), len(c.signed.Signatures), func(k crypto.PublicKey) error {
 		i, ok := slices.BinarySearchFunc(c.signed.Signatures, k, func(s RequestSignature, k crypto.PublicKey) int { return bytes.Compare(s.Key[:], k[:]) })
@@ -229,11 +241,6 @@ func (c CheckedRequest) Verify() error {
 	for i := 1; i < len(c.signed.Signatures); i++ {
 		if bytes.Compare(c.signed.Signatures[i-1].Key[:], c.signed.Signatures[i].Key[:]) >= 0 {
 			return fmt.Errorf("verify enrolment request: signatures must be sorted by key, each key once")
-		}
-	}
-	for _, r := range []string{c.Recipient, c.Node.Sealing} {
-		if err := checkRecipient(r); err != nil {
-			return fmt.Errorf("verify enrolment request: %w", err)
 		}
 	}
 	return nil

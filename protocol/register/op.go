@@ -56,6 +56,8 @@ const (
 	KindObject        Kind = 25 // reserved: to such a replacement
 	KindRelease       Kind = 26 // reserved: a signed release of the program
 	KindAdvanceKey    Kind = 27 // reserved: moves to an encryption key published ahead
+
+	KindReplaceOfficers Kind = 28 // reserved: lost officers
 )
 
 var kindNames = map[Kind]string{
@@ -64,7 +66,7 @@ var kindNames = map[Kind]string{
 	KindAdmins: "admins-change", KindEnrolNode: "enrol-node", KindRetireNode: "retire-node", KindVoters: "set-voters", KindSigners: "set-signers",
 	KindPublishKey: "publish-key", KindTaintKey: "taint-key", KindOfferCustody: "offer-custody", KindWithdrawCustody: "withdraw-custody",
 	KindWitnessRule: "witness-rule", KindBranch: "branch", KindAnchor: "anchor", KindReplaceAdmins: "replace-admins", KindObject: "object",
-	KindRelease: "release", KindAdvanceKey: "advance-key",
+	KindRelease: "release", KindAdvanceKey: "advance-key", KindReplaceOfficers: "replace-officers",
 }
 
 func (k Kind) String() string {

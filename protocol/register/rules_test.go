@@ -2,20 +2,36 @@ package register
 
 import (
 	"errors"
+	"maps"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/protocol"
 )
 
-// standing is the network that most tests start from:
+// standingWorld is the network that most tests start from:
 //
 //	officers o1 o2 o3 (2 of 3; 1 may suspend), spare officer o4
 //	secretariat s1 s2 (2 of 2), nodes S1 S2 S3, all signers and voters
 //	NGO n1 n2 n3 (2 of 3), nodes NGO n1, N2
 //	Police, Ministry: one administrator each
 func standingWorld(t testing.TB) *world {
+	once.Do(func() { standingOnce = makeStanding(t) })
+	w := standingOnce
+	w.t, w.leaves = t, slices.Clone(w.leaves)
+	w.orgs, w.admins, w.nodes = maps.Clone(w.orgs), maps.Clone(w.admins), maps.Clone(w.nodes)
+	return &w
+}
+
+// States never change, so every test may start from the same one.
+var (
+	once         sync.Once
+	standingOnce world
+)
+
+func makeStanding(t testing.TB) world {
 	w := newWorld(t)
 	w.threeSigners()
 	r, sr := w.request("NGO", protocol.ClassNGO, 2, "n1", "n2", "n3")
@@ -25,7 +41,7 @@ func standingWorld(t testing.TB) *world {
 	w.enrol("Police", protocol.ClassPolice, "o1", "o2")
 	w.enrol("Ministry", protocol.ClassGovernment, "o1", "o2")
 	w.addNode("NGO", "N2")
-	return w
+	return *w
 }
 
 // proven is a member with its proof of possession.

@@ -294,6 +294,24 @@ func (s *State) Administrators(id protocol.OrgID) (Set, bool) {
 	return o.admins.at(s.Size()).stripped(), true
 }
 
+// SuspendedUntil is the leaf time, in Unix seconds, at which the suspension of
+// an organisation or a node (not that of its organisation) lapses.
+func (s *State) SuspendedUntil(about Subject) (int64, bool) {
+	var h hist[standing]
+	switch about.Kind {
+	case SubjectOrg:
+		if o, ok := s.org(about.org()); ok {
+			h = o.standing
+		}
+	case SubjectNode:
+		if n, ok := s.node(about.node()); ok {
+			h = n.standing
+		}
+	}
+	d := h.at(s.Size())
+	return d.until, d.status == protocol.Suspended && s.Time() < d.until
+}
+
 // Voters lists the active voters of an organisation's Raft group.
 func (s *State) Voters(id protocol.OrgID) []protocol.NodeID {
 	o, ok := s.org(id)
