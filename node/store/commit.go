@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -69,6 +68,16 @@ func (c *committer) state() error {
 	if c.q.closed {
 		return ErrClosed
 	}
+	return c.failure()
+}
+
+func (c *committer) failed() error {
+	c.q.Lock()
+	defer c.q.Unlock()
+	return c.failure()
+}
+
+func (c *committer) failure() error {
 	if c.q.broken != nil {
 		return fmt.Errorf("%w (%v)", ErrDisk, c.q.broken)
 	}
@@ -171,10 +180,7 @@ func (s *Store) run() {
 
 // group commits as many jobs as fit into one transaction and returns the rest.
 func (s *Store) group(jobs []*job) (rest []*job) {
-	err := s.committer.state()
-	if errors.Is(err, ErrClosed) {
-		err = nil // what was in line before Close is still written
-	}
+	err := s.committer.failed() // what was in line before Close is still written
 	if err == nil {
 		err = s.room()
 	}

@@ -110,6 +110,7 @@ func (s *Store) record(txn *badger.Txn, feed protocol.FeedID, seq uint64) (*prot
 	if gone != nil {
 		return rec, s.lose(&Lost{Feed: feed, Seq: seq, Sections: gone})
 	}
+	s.whole(feed, seq)
 	return rec, nil
 }
 

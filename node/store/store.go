@@ -200,6 +200,9 @@ func (s *Store) read(txn *badger.Txn, key []byte) (v []byte, t tag, err error) {
 		}
 	}()
 	item, err := txn.Get(key)
+	if errors.Is(err, badger.ErrDBClosed) {
+		return nil, tag{}, ErrClosed
+	}
 	if err != nil {
 		return nil, tag{}, ErrLost
 	}

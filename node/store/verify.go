@@ -78,6 +78,22 @@ func (s *Store) lose(l *Lost) *Lost {
 	return l
 }
 
+// whole forgets a loss that was none: a read that failed for the moment.
+func (s *Store) whole(feed protocol.FeedID, seq uint64) {
+	s.mu.RLock()
+	_, ok := s.lost[feed][seq]
+	s.mu.RUnlock()
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.lost[feed], seq)
+	if len(s.lost[feed]) == 0 {
+		delete(s.lost, feed)
+	}
+}
+
 func noteLost(lost map[protocol.FeedID]map[uint64]*Lost, l *Lost) (isNew bool) {
 	if lost[l.Feed] == nil {
 		lost[l.Feed] = make(map[uint64]*Lost)
