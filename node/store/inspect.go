@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -22,7 +23,7 @@ func Inspect(dir string, key [32]byte, f func(key, value []byte) error) (err err
 	}()
 	o := badgerOptions(Options{Dir: dir, Key: key}).WithLogger(nil).WithReadOnly(true)
 	db, err := badger.Open(o)
-	if errors.Is(err, badger.ErrTruncateNeeded) {
+	if err != nil && strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error()) { // badger wraps it as text
 		tmp, terr := os.MkdirTemp("", "inspect-")
 		if terr != nil {
 			return fmt.Errorf("inspect store: %w", terr)

@@ -5,8 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"io"
-	"log/slog"
 	mrand "math/rand/v2"
 	"sync"
 	"testing"
@@ -183,16 +181,5 @@ func (l link) same(tb testing.TB, s *Store) {
 		}
 	}
 }
-
-// testLog sends the log to the test's output.
-func testLog(tb testing.TB) *slog.Logger {
-	return slog.New(slog.NewTextHandler(writerFunc(func(p []byte) { tb.Log(string(bytes.TrimSpace(p))) }), nil))
-}
-
-type writerFunc func([]byte)
-
-func (f writerFunc) Write(p []byte) (int, error) { f(p); return len(p), nil }
-
-var _ io.Writer = writerFunc(nil)
 
 func seeded(seed uint64) *mrand.Rand { return mrand.New(mrand.NewPCG(seed, 0)) }
