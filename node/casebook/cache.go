@@ -9,7 +9,7 @@ import (
 
 // cacheBytes bounds the bodies held of cases that were read of late, counted
 // as they are sealed; decoded they take about three times that.
-const cacheBytes = 8 << 20
+const cacheBytes = 3 << 20
 
 // eventBytes is what an event costs beside its body.
 const eventBytes = 512
@@ -35,9 +35,12 @@ type cache struct {
 	order *list.List // of *item, newest first
 	items map[*kase]*list.Element
 	bytes int
+	limit int
 }
 
-func newCache() cache { return cache{order: list.New(), items: map[*kase]*list.Element{}} }
+func newCache() cache {
+	return cache{order: list.New(), items: map[*kase]*list.Element{}, limit: cacheBytes}
+}
 
 func (c *cache) get(k *kase) *item {
 	el, ok := c.items[k]
@@ -73,7 +76,7 @@ func (c *cache) drop(k *kase) {
 
 // oldest returns what is to go, or nil while there is room.
 func (c *cache) oldest() *item {
-	if c.bytes <= cacheBytes || c.order.Len() <= 1 {
+	if c.bytes <= c.limit || c.order.Len() <= 1 {
 		return nil
 	}
 	return c.order.Back().Value.(*item)

@@ -131,7 +131,7 @@ func cursor(s string) (*kase, error) {
 
 func (b *Book) item(reg Register, x *index, f *folded, r row, now referral.Time) ReferralItem {
 	s := f.Parts.Summary
-	it := ReferralItem{ID: f.ID, Code: r.codeText(), CaseCode: s.Child.CaseCode, Kind: s.Kind, Direction: r.dir, Sender: nameOf(reg, f.Sender),
+	it := ReferralItem{ID: f.ID, Code: r.codeText(), CaseCode: s.Child.CaseCode, Kind: s.Kind, Direction: r.dir.direction(), Sender: nameOf(reg, f.Sender),
 		Sent: f.SentAt, Updated: r.updated, Priority: s.Urgency.Priority, DangerNow: s.Urgency.DangerNow, Services: s.Services,
 		Concern: s.Concern.Types, AgeBand: s.Child.AgeBand, District: s.Child.District.Code, Notice: r.notice}
 	for i, l := range r.legs {

@@ -14,14 +14,13 @@ import (
 // row is what lists choose and sort by, so that a list of many cases opens
 // none but those it shows.
 type row struct {
-	known    bool   // the send is here and stands
-	code     uint64 // the first 40 bits of Summary.ID, of which the code is made
-	sent     referral.Time
-	updated  referral.Time
-	priority string // a string of package vocab or a newer one's
-	sender   uint32 // in index.org
-	dir      Direction
+	known    bool // the send is here and stands
 	notice   bool // overtaken, rejected, waiting or contested events
+	dir      dirNumber
+	sender   uint32 // in index.org
+	code     uint64 // the first 40 bits of Summary.ID, of which the code is made
+	updated  referral.Time
+	priority string
 	legs     []legRow
 }
 
@@ -31,8 +30,8 @@ type legRow struct {
 	hidden  bool
 	mine    bool // this organisation may move it now
 	later   bool // … after turnsAt
-	state   referral.State
-	turned  referral.State // from turnsAt on
+	state   stateNumber
+	turned  stateNumber // from turnsAt on
 	turnsAt referral.Time
 	due     referral.Time // the next clock to be missed
 }
@@ -47,6 +46,21 @@ const (
 	Watching Direction = "watching"
 )
 
+type dirNumber uint8
+
+var directions = [...]Direction{Outgoing, Incoming, Watching}
+
+func (d dirNumber) direction() Direction { return directions[d] }
+
+// stateNumber is a state in one byte.
+type stateNumber uint8
+
+var states = [...]referral.State{referral.Sent, referral.Acknowledged, referral.InfoNeeded, referral.Accepted, referral.InProgress, referral.OnHold, referral.Returned,
+	referral.Completed, referral.Declined, referral.Withdrawn, referral.Closed, referral.Void, referral.Expired}
+
+func numberOf(s referral.State) stateNumber { return stateNumber(slices.Index(states[:], s)) }
+func (n stateNumber) state() referral.State { return states[n] }
+
 const never referral.Time = math.MaxInt64
 
 // setRow writes a case's row.
@@ -59,8 +73,8 @@ func (x *index) setRow(k *kase, f *folded) {
 		return
 	}
 	s := f.Parts.Summary
-	r := row{known: true, sent: f.SentAt, updated: f.SentAt, priority: s.Urgency.Priority, sender: x.number(f.Sender), code: codeBits(f.Versions[0].Parts.Summary.ID)}
-	r.dir = direction(f.Referral, x.me)
+	r := row{known: true, updated: f.SentAt, priority: s.Urgency.Priority, sender: x.number(f.Sender), code: codeBits(f.Versions[0].Parts.Summary.ID)}
+	r.dir = dirNumber(slices.Index(directions[:], direction(f.Referral, x.me)))
 	r.notice = len(f.Pending)+len(f.Rejected)+f.missing > 0
 	for _, v := range f.Versions {
 		r.updated = max(r.updated, v.Time)
@@ -71,7 +85,7 @@ func (x *index) setRow(k *kase, f *folded) {
 	start, end := f.View(0, x.me), f.View(never, x.me)
 	for i, now := range start.Legs {
 		l, then := f.Legs[i], end.Legs[i]
-		lr := legRow{org: x.number(now.Organisation), hidden: now.Hidden, state: now.State, turned: then.State, turnsAt: never, due: never, mine: moves(now.Moves), later: moves(then.Moves)}
+		lr := legRow{org: x.number(now.Organisation), hidden: now.Hidden, state: numberOf(now.State), turned: numberOf(then.State), turnsAt: never, due: never, mine: moves(now.Moves), later: moves(then.Moves)}
 		if then.State != now.State || lr.later != lr.mine {
 			lr.turnsAt = s.Urgency.Expiry
 			if then.Silent {
@@ -118,9 +132,9 @@ func (r row) codeText() referral.Code {
 
 func (l legRow) at(now referral.Time) (state referral.State, mine, late bool) {
 	if now > l.turnsAt {
-		return l.turned, l.later, now > l.due
+		return l.turned.state(), l.later, now > l.due
 	}
-	return l.state, l.mine, now > l.due
+	return l.state.state(), l.mine, now > l.due
 }
 
 // Filter chooses referrals. Zero fields choose nothing out.
@@ -142,7 +156,7 @@ const MaxList = 200
 
 func (x *index) matches(k *kase, f Filter, org protocol.OrgID, now referral.Time) bool {
 	r := &k.row
-	if !r.known || f.Direction != "" && r.dir != f.Direction || f.Priority != "" && r.priority != f.Priority || f.Notice && !r.notice {
+	if !r.known || f.Direction != "" && r.dir.direction() != f.Direction || f.Priority != "" && r.priority != f.Priority || f.Notice && !r.notice {
 		return false
 	}
 	ofOrg := org.IsZero() || x.org[r.sender] == org

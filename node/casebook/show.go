@@ -138,7 +138,7 @@ func (b *Book) Show(ctx context.Context, name string) (ReferralView, error) {
 	same := x.same(k)
 	b.mu.Unlock()
 
-	v := ReferralView{ID: f.ID, Code: r.codeText(), Direction: r.dir, Sent: f.SentAt, Updated: r.updated, Parts: defanged(f.Parts),
+	v := ReferralView{ID: f.ID, Code: r.codeText(), Direction: r.dir.direction(), Sent: f.SentAt, Updated: r.updated, Parts: defanged(f.Parts),
 		Pending: f.Pending, Missing: f.missing, Names: map[string]string{}}
 	n := namer{reg, v.Names}
 	v.Sender = n.of(f.Sender)
