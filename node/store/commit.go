@@ -257,11 +257,7 @@ func (s *Store) write(d *draft) error {
 		s.chains[f] = c
 	}
 	for k, m := range d.marks {
-		if m == nil {
-			delete(s.marks, k)
-		} else {
-			s.marks[k] = *m
-		}
+		s.marks.set(k, m)
 	}
 	for _, f := range d.found {
 		s.refound(f)

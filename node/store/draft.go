@@ -94,8 +94,7 @@ func (d *draft) mark(key string) (tag, bool) {
 		}
 		return *m, true
 	}
-	t, ok := d.s.marks[key] // only the committer writes them
-	return t, ok
+	return d.s.marks.get(key) // only the committer writes them
 }
 
 // set puts a row of a kind that is counted and summed.

@@ -17,7 +17,7 @@ func (s *Store) load() error {
 	var damage Damage
 	t := totals{Network: s.network, Sums: make([]sum, len(summed))}
 	chains := make(map[protocol.FeedID]protocol.Chain)
-	marks := make(map[string]tag)
+	marks := make(marks)
 	sums := make([]sum, len(summed))
 
 	if v, err := s.get(keyTotals); err == nil {
@@ -43,7 +43,7 @@ func (s *Store) load() error {
 		}
 		err := s.each([]byte{kind}, []byte{kind}, func(key, _ []byte, t tag, good bool) error {
 			if good {
-				marks[string(key)] = t
+				marks.set(string(key), &t)
 			}
 			return nil
 		})
@@ -51,10 +51,12 @@ func (s *Store) load() error {
 			damage.Kinds = append(damage.Kinds, kindNames[kind])
 		}
 	}
-	for k, m := range marks {
-		i := summedIndex(k[0])
-		sums[i].Count++
-		sums[i].Sum.xor(m)
+	for _, group := range marks {
+		for k, m := range group {
+			i := summedIndex(k[0])
+			sums[i].Count++
+			sums[i].Sum.xor(m)
+		}
 	}
 	for i, kind := range summed {
 		if sums[i] != t.Sums[i] {
@@ -94,7 +96,7 @@ func (s *Store) load() error {
 }
 
 // loadChains takes the newer of a feed's two rows.
-func (s *Store) loadChains(chains map[protocol.FeedID]protocol.Chain, marks map[string]tag) error {
+func (s *Store) loadChains(chains map[protocol.FeedID]protocol.Chain, marks marks) error {
 	for _, kind := range []byte{rowChain, rowChain2} {
 		err := s.each([]byte{kind}, []byte{kind}, func(key, v []byte, t tag, good bool) error {
 			if !good || len(key) != 1+len(protocol.FeedID{}) {
@@ -113,7 +115,7 @@ func (s *Store) loadChains(chains map[protocol.FeedID]protocol.Chain, marks map[
 			if kind != rowChain {
 				t = s.tags.tag(k, v)
 			}
-			marks[string(k)] = t
+			marks.set(string(k), &t)
 			return nil
 		})
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -204,14 +203,13 @@ func (s *Store) Lookup(id protocol.RecordID) (protocol.FeedID, uint64, error) {
 	return protocol.FeedID{}, 0, fmt.Errorf("record %s: %w", id.Short(), ErrAbsent)
 }
 
-// names returns the keys of a summed kind under a prefix, sorted. They are in
-// memory, so a row that vanished still has its name here.
-func (s *Store) names(prefix []byte) (out []string) {
+// names returns the keys of a summed kind, or of one feed where the kind is
+// kept by feed, sorted. They are in memory, so a row that vanished still has
+// its name here.
+func (s *Store) names(group []byte) (out []string) {
 	s.mu.RLock()
-	for k := range s.marks {
-		if strings.HasPrefix(k, string(prefix)) {
-			out = append(out, k)
-		}
+	for k := range s.marks[string(group)] {
+		out = append(out, k)
 	}
 	s.mu.RUnlock()
 	slices.Sort(out)
@@ -221,7 +219,7 @@ func (s *Store) names(prefix []byte) (out []string) {
 func (s *Store) named(key []byte) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	_, ok := s.marks[string(key)]
+	_, ok := s.marks.get(string(key))
 	return ok
 }
 

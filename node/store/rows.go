@@ -54,6 +54,39 @@ func summedIndex(kind byte) int {
 	return -1
 }
 
+// marks are the tags of all summed rows, by group and key.
+type marks map[string]map[string]tag
+
+// groupOf is what rows are listed by: receipts and owed sections by feed, the
+// others by kind.
+func groupOf(key string) string {
+	if k := key[0]; (k == rowReceipt || k == rowOwed) && len(key) > 33 {
+		return key[:33]
+	}
+	return key[:1]
+}
+
+func (m marks) get(key string) (tag, bool) {
+	t, ok := m[groupOf(key)][key]
+	return t, ok
+}
+
+// set puts a tag, or with nil removes it.
+func (m marks) set(key string, t *tag) {
+	g := groupOf(key)
+	if t == nil {
+		delete(m[g], key)
+		if len(m[g]) == 0 {
+			delete(m, g)
+		}
+		return
+	}
+	if m[g] == nil {
+		m[g] = make(map[string]tag)
+	}
+	m[g][key] = *t
+}
+
 // sum is how many rows of a kind there are, and the exclusive or of their tags.
 type sum struct {
 	Count uint64 `cbor:"1,keyasint"`

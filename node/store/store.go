@@ -15,8 +15,10 @@ import (
 )
 
 // DefaultMinFree is how much room the disk must have before a group is
-// written: enough for what badger has in memory and is compacting.
-const DefaultMinFree = 64 << 20
+// written: enough for what badger has in memory and for a merge of its tables,
+// which writes the new ones (up to 160 MiB of level 0 and 128 MiB of the base
+// level) before it removes the old.
+const DefaultMinFree = 256 << 20
 
 const memTable = 8 << 20 // bytes; badger's log of one takes twice that
 
@@ -43,7 +45,6 @@ type Store struct {
 	tags    *tagger
 	log     *slog.Logger
 	counter *counter
-	damage  Damage
 
 	files sync.RWMutex // held for reading while badger is used; for writing while it is opened again
 	wal   wal
@@ -53,8 +54,9 @@ type Store struct {
 	chains map[protocol.FeedID]protocol.Chain
 	totals totals
 	lost   map[protocol.FeedID]map[uint64]*Lost
+	damage Damage
 
-	marks map[string]tag // of summed rows; the committer writes it, under mu
+	marks marks // of summed rows; the committer writes it, under mu
 
 	committer
 }
@@ -96,8 +98,8 @@ func Open(opt Options) (*Store, error) {
 		s.counter.close()
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if s.damage.Any() {
-		s.log.Error(s.damage.String())
+	if d := s.Damage(); d.Any() {
+		s.log.Error(d.String())
 	}
 	s.committer.start(s)
 	return s, nil
@@ -121,8 +123,12 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// Damage returns what Open found missing.
-func (s *Store) Damage() Damage { return s.damage }
+// Damage returns what was found missing when the files were last opened.
+func (s *Store) Damage() Damage {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.damage
+}
 
 // Network returns the network that the store belongs to.
 func (s *Store) Network() protocol.NetworkID { return s.network }
@@ -139,7 +145,7 @@ func badgerOptions(opt Options) badger.Options {
 		WithCompression(0).
 		WithMemTableSize(memTable).WithNumMemtables(2).
 		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
-		WithBaseTableSize(4 << 20).WithBaseLevelSize(256 << 20).
+		WithBaseTableSize(4 << 20).WithBaseLevelSize(128 << 20).
 		WithNumLevelZeroTables(8).WithNumLevelZeroTablesStall(20).
 		WithNumCompactors(2).WithNumGoroutines(2).
 		WithBlockCacheSize(8 << 20).WithIndexCacheSize(8 << 20)
