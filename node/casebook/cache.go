@@ -8,7 +8,7 @@ import (
 )
 
 // cacheBytes bounds the bodies held of cases that were read of late, counted
-// as they are sealed; decoded they take about three times that.
+// as they are sealed; decoded they take about four times that.
 const cacheBytes = 3 << 20
 
 // eventBytes is what an event costs beside its body.

@@ -176,15 +176,16 @@ func (b *Book) fold(ctx context.Context, x *index, k *kase) (*folded, error) {
 		}
 		it.kase = k
 		it.fold()
-		it.folded.missing = missing
+		f := it.folded // another's event may empty it as soon as it is kept
+		f.missing = missing
 		b.mu.Lock()
 		if k.version == version {
 			if missing == 0 {
 				x.keep(k, it)
 			}
-			x.setRow(k, it.folded)
+			x.setRow(k, f)
 			b.mu.Unlock()
-			return it.folded, nil
+			return f, nil
 		}
 		b.mu.Unlock() // an event came meanwhile
 	}
@@ -196,7 +197,10 @@ func (b *Book) reread(ctx context.Context, x *index, places []place, feeds []pro
 	missing := 0
 	for i, p := range places {
 		e, size, err := b.event(ctx, x, feeds[i], p.seq)
-		if errors.Is(err, ErrLocked) || ctx.Err() != nil {
+		if errors.Is(err, ErrLocked) {
+			return nil, 0, err
+		}
+		if err := ctx.Err(); err != nil {
 			return nil, 0, err
 		}
 		if err != nil {
