@@ -10,6 +10,7 @@ import (
 
 	"github.com/national-alliance/alliance/crypto/keyfile"
 	"github.com/national-alliance/alliance/crypto/seal"
+	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/node/config"
 	"github.com/national-alliance/alliance/node/consensus"
 	"github.com/national-alliance/alliance/node/membership"
@@ -26,9 +27,13 @@ type Identity struct {
 	Trial   bool
 }
 
-// Identify reads a node's folder, and nothing of its keys.
+// Identify reads a node's folder, and nothing of its keys. A folder that is
+// none is an [api.NotFound].
 func Identify(dir string) (Identity, error) {
 	id, err := loadIdentity(dir)
+	if _, serr := os.Stat(identityPath(dir)); err != nil && errors.Is(serr, fs.ErrNotExist) {
+		err = api.Errorf(api.NotFound, "%v", err)
+	}
 	return Identity(id), err
 }
 

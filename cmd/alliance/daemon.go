@@ -31,6 +31,9 @@ see 'alliance unlock'.`,
 			if err != nil {
 				return err
 			}
+			if _, err := node.Identify(dir); err != nil {
+				return err
+			}
 			cfg, err := loadConfig(dir)
 			if err != nil {
 				return err

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,9 +107,11 @@ type founded struct {
 }
 
 func (p *program) prepare(dir string, f node.Founding) error {
+	undo := newKeys(dir)
 	so, err := node.Prepare(dir, f)
 	if err != nil {
-		return err
+		undo()
+		return asInput(err)
 	}
 	if !f.Live {
 		p.trial()
@@ -131,6 +135,20 @@ func (p *program) prepare(dir string, f node.Founding) error {
 	})
 }
 
+// newKeys returns what takes back the keys of a folder that is not to be a
+// node's after all, so that the next try does not find them in its way. Keys
+// that were there before stay.
+func newKeys(dir string) (undo func()) {
+	keys := filepath.Join(dir, "keys")
+	if _, err := os.Lstat(keys); !errors.Is(err, fs.ErrNotExist) {
+		return func() {}
+	}
+	return func() {
+		os.RemoveAll(keys)
+		os.Remove(dir) // where nothing else is in it
+	}
+}
+
 func (p *program) found(dir string, files []string) error {
 	ops, err := readOps(files)
 	if err != nil {
@@ -141,7 +159,7 @@ func (p *program) found(dir string, files []string) error {
 	}
 	network, err := node.Found(dir, ops[0].signed, time.Now())
 	if err != nil {
-		return hint(err, "'alliance op sign %s --key FILE' adds a signature; nothing was founded yet", files[0])
+		return hint(asInput(err), "'alliance op sign %s --key FILE' adds a signature; nothing was founded yet", files[0])
 	}
 	v := founded{Network: network.String(), Fingerprint: register.NetworkFingerprint(network), Done: true}
 	return p.show(v, func(w io.Writer) {
@@ -297,9 +315,11 @@ func (p *program) apply(dir string, a node.Application) error {
 	if _, err := node.ParseTicket(a.Ticket); err != nil {
 		return usage("%v; nothing was made", err)
 	}
+	undo := newKeys(dir)
 	mark, err := node.Apply(dir, a, time.Now())
 	if err != nil {
-		return err
+		undo()
+		return asInput(err)
 	}
 	id, err := node.Identify(dir)
 	if err != nil {

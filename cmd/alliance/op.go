@@ -313,6 +313,9 @@ At a terminal it asks before it signs.`,
 				}
 				ops = append(ops, f.signed.Op)
 			}
+			if _, err := keyfile.SigningProtected(key); err != nil {
+				return err
+			}
 			p.tell(c.Context(), files)
 			if err := p.confirm(yes, len(files)); err != nil {
 				return err

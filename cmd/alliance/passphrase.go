@@ -49,6 +49,9 @@ func (p *program) passphraseFile(file string) (string, error) {
 			return "", fmt.Errorf("read passphrase file: %w", err)
 		}
 		defer f.Close()
+		if fi, err := f.Stat(); err == nil && fi.Mode().IsRegular() && fi.Mode().Perm()&0o077 != 0 && os.PathSeparator == '/' {
+			p.say("others can read %s: chmod 600 %s", file, file)
+		}
 		r = f
 	}
 	line, err := bufio.NewReader(io.LimitReader(r, 4096)).ReadString('\n')

@@ -72,7 +72,7 @@ is there now; 6 locked; 7 not now (no node answers, no leader, disk full, in use
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return hint(usage("%v", err), "run '%s --help'", c.CommandPath())
 	})
-	root.AddCommand(p.daemon(), p.version(), p.key(), p.init(), p.invite(), p.join(), p.op(), p.org(), p.status(), p.unlock(), p.verify())
+	root.AddCommand(p.daemon(), p.version(), p.key(), p.init(), p.invite(), p.join(), p.op(), p.org(), p.status(), p.unlock(), p.referral(), p.alert(), p.verify())
 	branches(root)
 	return root
 }
@@ -86,6 +86,11 @@ func branches(c *cobra.Command) {
 	if c.Runnable() || !c.HasSubCommands() {
 		return
 	}
+	if c.HasParent() {
+		c.Use += " COMMAND"
+	}
+	c.DisableFlagsInUseLine = true
+	c.SuggestionsMinimumDistance = 2
 	c.Args = cobra.ArbitraryArgs
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -112,6 +117,16 @@ func hint(err error, format string, a ...any) error {
 }
 
 func usage(format string, a ...any) error { return api.Errorf(api.Invalid, format, a...) }
+
+// asInput calls an error the command's own where neither the machine nor
+// anything else is at fault.
+func asInput(err error) error {
+	var path *fs.PathError
+	if err == nil || kindOf(err) != api.Internal || errors.As(err, &path) {
+		return err
+	}
+	return &api.Error{Kind: api.Invalid, Text: err.Error()}
+}
 
 // kindOf is the kind of any error that a command ends with.
 func kindOf(err error) api.Kind {
@@ -203,6 +218,9 @@ func (p *program) client() (*api.Client, error) {
 	}
 	dir, err := p.folder()
 	if err != nil {
+		return nil, err
+	}
+	if _, err := node.Identify(dir); err != nil {
 		return nil, err
 	}
 	cfg, err := loadConfig(dir)

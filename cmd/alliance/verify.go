@@ -41,6 +41,9 @@ kept; what is damaged is fetched again from its other holders once the node runs
 			if err != nil {
 				return err
 			}
+			if _, err := node.Identify(dir); err != nil {
+				return err
+			}
 			if _, err := loadConfig(dir); err != nil {
 				return err
 			}
