@@ -66,6 +66,13 @@ func (b *Book) List(ctx context.Context, f Filter) (ReferralList, error) {
 	if err := b.refresh(ctx); err != nil {
 		return ReferralList{}, err
 	}
+	var after *kase
+	if f.After != "" {
+		var err error
+		if after, err = cursor(f.After); err != nil {
+			return ReferralList{}, err
+		}
+	}
 	now := b.now()
 	b.mu.Lock()
 	x := b.x
@@ -74,37 +81,29 @@ func (b *Book) List(ctx context.Context, f Filter) (ReferralList, error) {
 		return ReferralList{}, ErrLocked
 	}
 	out := ReferralList{Items: []ReferralItem{}, Loading: x.loading}
-	var found []*kase
+	found := newest{limit: f.Limit + 1}
 	for _, k := range x.cases {
 		if !k.row.known {
 			out.Waiting++
+			continue
 		}
-		if x.matches(k, f, org, now) {
-			found = append(found, k)
+		if !x.matches(k, f, org, now) {
+			continue
+		}
+		out.Total++
+		if after == nil || newestFirst(k, after) > 0 {
+			found.add(k)
 		}
 	}
-	slices.SortFunc(found, newestFirst)
-	out.Total = len(found)
-	if f.After != "" {
-		after, err := cursor(f.After)
-		if err != nil {
-			b.mu.Unlock()
-			return ReferralList{}, err
-		}
-		i, _ := slices.BinarySearchFunc(found, after, newestFirst)
-		for i < len(found) && newestFirst(found[i], after) <= 0 {
-			i++
-		}
-		found = found[i:]
-	}
-	if len(found) > f.Limit {
-		found = found[:f.Limit]
-		last := found[f.Limit-1]
+	page := found.sorted()
+	if len(page) > f.Limit {
+		page = page[:f.Limit]
+		last := page[f.Limit-1]
 		out.Next = fmt.Sprintf("%d-%s", last.row.updated, last.id)
 	}
 	b.mu.Unlock()
 
-	for _, k := range found {
+	for _, k := range page {
 		c, err := b.fold(ctx, x, k)
 		if err != nil {
 			return ReferralList{}, err
@@ -117,6 +116,28 @@ func (b *Book) List(ctx context.Context, f Filter) (ReferralList, error) {
 		}
 	}
 	return out, nil
+}
+
+// newest chooses the first of many cases without sorting them all.
+type newest struct {
+	limit int
+	list  []*kase
+	worst *kase // of the limit that were first when it was last looked at
+}
+
+func (n *newest) add(k *kase) {
+	if n.worst != nil && newestFirst(k, n.worst) > 0 {
+		return
+	}
+	if n.list = append(n.list, k); len(n.list) >= 2*n.limit {
+		n.list = n.sorted()
+		n.worst = n.list[len(n.list)-1]
+	}
+}
+
+func (n *newest) sorted() []*kase {
+	slices.SortFunc(n.list, newestFirst)
+	return n.list[:min(len(n.list), n.limit)]
 }
 
 // cursor reads what Next holds: where the last page ended.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/referral"
 )
@@ -160,4 +162,20 @@ func TestFind(t *testing.T) {
 	if len(v.Same) != 1 || !strings.Contains(fmt.Sprint(v.Notices), "same number") {
 		t.Errorf("same: %v, %v", v.Same, v.Notices)
 	}
+}
+
+func TestNewest(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		n := newest{limit: rapid.IntRange(1, 5).Draw(r, "limit")}
+		var all []*kase
+		for i, at := range rapid.SliceOf(rapid.IntRange(0, 20)).Draw(r, "times") {
+			k := &kase{id: protocol.RecordID{byte(i)}, row: row{updated: referral.Time(at)}}
+			n.add(k)
+			all = append(all, k)
+		}
+		slices.SortFunc(all, newestFirst)
+		if !slices.Equal(n.sorted(), all[:min(len(all), n.limit)]) {
+			r.Fatal("another choice")
+		}
+	})
 }
