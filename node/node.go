@@ -25,6 +25,7 @@ import (
 	"github.com/national-alliance/alliance/crypto/keyfile"
 	"github.com/national-alliance/alliance/crypto/seal"
 	"github.com/national-alliance/alliance/node/api"
+	"github.com/national-alliance/alliance/node/casebook"
 	"github.com/national-alliance/alliance/node/config"
 	"github.com/national-alliance/alliance/node/consensus"
 	"github.com/national-alliance/alliance/node/membership"
@@ -63,15 +64,17 @@ type Node struct {
 	rep   *replica.Replica
 	group *consensus.Group
 	api   *api.Server
+	book  *casebook.Book
 
 	mu    sync.Mutex
-	book  addressBook
+	addrs addressBook
 	ready chan struct{} // closed once this node is a member and composed
 	stir  chan struct{} // wakes tend
 	doors *transport.Enrolment
 	knock map[protocol.NodeID]membership.Door // doors of the secretariat's other nodes
 	ctx   context.Context                     // of Run
 
+	complaints []replica.Complaint  // what readers reported of our records
 	handedOver []keyfile.ReadingKey // not saved under a passphrase yet
 }
 
@@ -124,7 +127,7 @@ func (n *Node) open(o Options) (err error) {
 	if d := n.store.Damage(); d.Any() {
 		n.log.Error("the disk has lost or changed something", "damage", d.String())
 	}
-	if err := n.book.load(n.store); err != nil {
+	if err := n.addrs.load(n.store); err != nil {
 		return err
 	}
 	n.tr, err = transport.New(transport.Options{Network: n.id.Network, Node: n.id.Node, Key: n.keys.Transport,
@@ -190,6 +193,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.log.Info("serving", "node", n.id.Node.Short(), "addrs", n.tr.Addrs())
 	g.Go(func() error { return n.reg.Run(ctx) })
 	g.Go(func() error { return n.rep.Run(ctx) })
+	g.Go(func() error { return n.book.Run(ctx) })
 	if n.group != nil {
 		g.Go(func() error { return n.group.Run(ctx) })
 	}
@@ -209,6 +213,9 @@ func (n *Node) compose() (err error) {
 		Keys: n.ring, Members: func() protocol.Members { return n.reg.State() }, Random: random, Now: n.now, Log: n.log,
 		HeadWait: n.cfg.HeadWait.Duration, RepairEvery: n.cfg.RepairEvery.Duration, OnRecord: n.onRecord})
 	if err != nil {
+		return err
+	}
+	if err := n.openBook(); err != nil {
 		return err
 	}
 	t := n.tr
@@ -315,9 +322,14 @@ func (n *Node) unlockFrom(path string) error {
 }
 
 func (n *Node) unlocked() {
-	if n.rep != nil {
-		n.rep.Unlocked()
+	if n.rep == nil {
+		return
 	}
+	n.rep.Unlocked()
+	n.mu.Lock()
+	ctx := n.ctx
+	n.mu.Unlock()
+	go n.loadBook(ctx)
 }
 
 // Locked reports whether the reading identity is still closed.
@@ -327,7 +339,10 @@ func (n *Node) Locked() bool {
 }
 
 // onRecord is told of every durable record.
-func (n *Node) onRecord(*protocol.Record) {}
+func (n *Node) onRecord(rec *protocol.Record) {
+	n.book.Add(rec)
+	n.complain(rec)
+}
 
 // onRegister is told of every newer accepted register.
 func (n *Node) onRegister(s *register.State) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ type running struct {
 	dir    string
 	cancel context.CancelFunc
 	done   chan error
+	once   sync.Once
 }
 
 func signer(t *testing.T) keyfile.SigningKey {
@@ -109,11 +111,13 @@ func (a *alliance) stop(name string) {
 		return
 	}
 	delete(a.nodes, name)
-	r.cancel()
-	if err := <-r.done; err != nil {
-		a.t.Errorf("%s: %v", name, err)
-	}
-	r.Close()
+	r.once.Do(func() {
+		r.cancel()
+		if err := <-r.done; err != nil {
+			a.t.Errorf("%s: %v", name, err)
+		}
+		r.Close()
+	})
 }
 
 func (a *alliance) ready(r *running) {

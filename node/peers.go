@@ -126,7 +126,7 @@ func (n *Node) onHello(from protocol.Node, b []byte) error {
 	if err != nil {
 		return err
 	}
-	if n.book.learn(from.ID, g.Addrs) {
+	if n.addrs.learn(from.ID, g.Addrs) {
 		n.poke()
 	}
 	if len(g.Door) > 0 && len(g.Door) <= maxAddrs && n.colleague(from.ID) {
@@ -142,7 +142,7 @@ func (n *Node) onHello(from protocol.Node, b []byte) error {
 
 func (n *Node) learn(list []membership.PeerAddrs) {
 	for _, p := range list {
-		if n.book.learn(p.Node, p.Addrs) {
+		if n.addrs.learn(p.Node, p.Addrs) {
 			n.poke()
 		}
 	}
@@ -150,7 +150,7 @@ func (n *Node) learn(list []membership.PeerAddrs) {
 
 // peers is the address book with this node's own addresses.
 func (n *Node) peers() []membership.PeerAddrs {
-	return append(n.book.list(), membership.PeerAddrs{Node: n.id.Node, Addrs: n.announced()})
+	return append(n.addrs.list(), membership.PeerAddrs{Node: n.id.Node, Addrs: n.announced()})
 }
 
 // poke asks for a look at whom to connect to.
@@ -172,7 +172,7 @@ func (n *Node) want(s *register.State) {
 		}
 	}
 	known := map[protocol.NodeID][]string{}
-	for _, p := range n.book.list() {
+	for _, p := range n.addrs.list() {
 		known[p.Node] = p.Addrs
 	}
 	for id, a := range n.cfg.Peers {
@@ -203,7 +203,7 @@ func (n *Node) tend(ctx context.Context) error {
 		n.want(s)
 		n.door()
 		n.askIdentity(ctx)
-		if err := n.book.save(n.store); err != nil {
+		if err := n.addrs.save(n.store); err != nil {
 			n.log.Debug("addresses not kept", "err", err)
 		}
 		if now := n.now(); now.Sub(asked) > 10*time.Second {

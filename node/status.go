@@ -76,6 +76,14 @@ func (n *Node) Status() api.Status {
 	}
 	out.Addresses = n.tr.Addrs()
 	out.Outbox = n.rep.Queued()
+	book := n.book.Status()
+	out.Cases = api.Cases{Loading: book.Loading, Done: book.Done, Total: book.Total, Referrals: book.Referrals, Alerts: book.Alerts,
+		Waiting: book.Waiting, Queued: book.Queued, Unreadable: book.Unreadable, Malformed: book.Malformed}
+	n.mu.Lock()
+	for _, c := range n.complaints {
+		out.Unreadable = append(out.Unreadable, api.Unreadable{By: orgName(s, c.By), Record: c.Record.String(), Feed: c.Feed.String(), Seq: c.Seq, Section: c.Section, At: c.At})
+	}
+	n.mu.Unlock()
 	n.peerStatus(s, &out)
 	n.feedStatus(s, &out)
 	if n.group != nil {

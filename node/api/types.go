@@ -8,27 +8,51 @@ import (
 
 // Status is what a node tells of itself. It holds no content and no key.
 type Status struct {
-	Program      string            `json:"program"` // version
-	Network      string            `json:"network"`
-	Title        string            `json:"title,omitempty"`
-	Mode         string            `json:"mode"`             // trial or live
-	Notice       string            `json:"notice,omitempty"` // of a trial: invented data only
-	Organisation string            `json:"organisation"`
-	Name         string            `json:"name,omitempty"`
-	Class        string            `json:"class,omitempty"`
-	Node         string            `json:"node"`
-	State        string            `json:"state"` // pending, serving, replaced
-	Locked       bool              `json:"locked"`
-	Warnings     []string          `json:"warnings,omitempty"`
-	Register     RegisterStatus    `json:"register"`
-	Peers        []Peer            `json:"peers"`
-	Feeds        []Feed            `json:"feeds"`
-	Outbox       int               `json:"outbox"` // drafts that wait to be written
-	Raft         *Raft             `json:"raft,omitempty"`
-	Store        StoreStatus       `json:"store"`
-	Addresses    []string          `json:"addresses,omitempty"`
-	Custody      Custody           `json:"custody"`
-	Index        map[string]uint64 `json:"index,omitempty"` // of cases, while it is built
+	Program      string         `json:"program"` // version
+	Network      string         `json:"network"`
+	Title        string         `json:"title,omitempty"`
+	Mode         string         `json:"mode"`             // trial or live
+	Notice       string         `json:"notice,omitempty"` // of a trial: invented data only
+	Organisation string         `json:"organisation"`
+	Name         string         `json:"name,omitempty"`
+	Class        string         `json:"class,omitempty"`
+	Node         string         `json:"node"`
+	State        string         `json:"state"` // pending, serving, replaced
+	Locked       bool           `json:"locked"`
+	Warnings     []string       `json:"warnings,omitempty"`
+	Register     RegisterStatus `json:"register"`
+	Peers        []Peer         `json:"peers"`
+	Feeds        []Feed         `json:"feeds"`
+	Outbox       int            `json:"outbox"` // drafts that wait to be written
+	Raft         *Raft          `json:"raft,omitempty"`
+	Store        StoreStatus    `json:"store"`
+	Addresses    []string       `json:"addresses,omitempty"`
+	Custody      Custody        `json:"custody"`
+	Cases        Cases          `json:"cases"`
+	Unreadable   []Unreadable   `json:"unreadable,omitempty"` // reported by readers of our records
+}
+
+// Cases says how full the casebook is.
+type Cases struct {
+	Loading    bool   `json:"loading,omitempty"`
+	Done       uint64 `json:"done,omitempty"`
+	Total      uint64 `json:"total,omitempty"`
+	Referrals  int    `json:"referrals"`
+	Alerts     int    `json:"alerts"`
+	Waiting    int    `json:"waiting,omitempty"`
+	Queued     int    `json:"queued,omitempty"`
+	Unreadable int    `json:"unreadable,omitempty"`
+	Malformed  int    `json:"malformed,omitempty"`
+}
+
+// Unreadable is a reader's report that a section of our record does not open.
+type Unreadable struct {
+	By      string    `json:"by"`
+	Record  string    `json:"record"`
+	Feed    string    `json:"feed"`
+	Seq     uint64    `json:"seq"`
+	Section uint64    `json:"section"`
+	At      time.Time `json:"at"`
 }
 
 // RegisterStatus is the newest accepted checkpoint.

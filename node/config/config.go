@@ -66,6 +66,16 @@ type Config struct {
 	// KeepDays is how long a record's sections are kept by custodians when
 	// its author says nothing else: at most 1,100.
 	KeepDays int `toml:"keep_days"`
+	// Desk is this organisation's desk in the referrals that it sends.
+	Desk Desk `toml:"desk"`
+}
+
+// Desk is the desk that others call, as referrals from here name it.
+type Desk struct {
+	Unit     string `toml:"unit"`
+	Role     string `toml:"role"`
+	Phone    string `toml:"phone"`    // the desk's, not a person's
+	Language string `toml:"language"` // of free text: en, hi, …
 }
 
 // Duration is a time.Duration that reads as text.

@@ -84,14 +84,15 @@ func (c *keyCache) forgetKeys() {
 type Opened struct {
 	Section int
 	protocol.Content
+	Err error // wraps protocol.ErrUnreadable where it did not open
 }
 
 // ErrNotAReader: the record is here as ciphertext only.
 var ErrNotAReader = errors.New("this organisation is not among the readers")
 
-// Open opens those sections of a record that this organisation reads. Errors:
-// [ErrLocked], [ErrNotAReader], [protocol.ErrUnreadable] (report it with
-// [Replica.Unreadable]), or the disk's.
+// Open opens those sections of a record that this organisation reads and that
+// are here; one that does not open is in the list with its error (see
+// [Replica.Report]). Errors: [ErrLocked], [ErrNotAReader], or the disk's.
 func (r *Replica) Open(rec *protocol.Record) ([]Opened, error) {
 	ids, ok := r.o.Keys.Identities()
 	if !ok {
@@ -113,15 +114,15 @@ func (r *Replica) Open(rec *protocol.Record) ([]Opened, error) {
 		if ref.Set >= uint64(len(key.Sets)) || !key.Sets[ref.Set].Has(r.o.Org) || rec.Section(i) == nil {
 			continue
 		}
+		var c protocol.Content
 		k, err := r.feedKey(f, key, int(ref.Set), ids)
-		if err != nil {
-			return out, err
+		if err == nil {
+			c, err = rec.OpenSection(i, k, key.Sets[ref.Set])
 		}
-		c, err := rec.OpenSection(i, k, key.Sets[ref.Set])
-		if err != nil {
-			return out, fmt.Errorf("section %d: %w", i, err)
+		if err != nil && !errors.Is(err, protocol.ErrUnreadable) {
+			return out, fmt.Errorf("open section %d: %w", i, err)
 		}
-		out = append(out, Opened{i, c})
+		out = append(out, Opened{i, c, err})
 	}
 	if len(out) == 0 {
 		return nil, ErrNotAReader

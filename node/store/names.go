@@ -1,13 +1,14 @@
 package store
 
-import "slices"
+import "strings"
 
 // MetaNames lists the names of values that begin with a prefix, sorted.
 func (s *Store) MetaNames(prefix string) []string {
 	var out []string
-	for _, k := range s.names(keyName(rowMeta, prefix)) {
-		out = append(out, k[1:])
+	for _, k := range s.names([]byte{rowMeta}) {
+		if name := k[1:]; strings.HasPrefix(name, prefix) {
+			out = append(out, name)
+		}
 	}
-	slices.Sort(out)
 	return out
 }

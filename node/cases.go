@@ -1,0 +1,145 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/national-alliance/alliance/node/api"
+	"github.com/national-alliance/alliance/node/casebook"
+	"github.com/national-alliance/alliance/node/replica"
+	"github.com/national-alliance/alliance/protocol"
+)
+
+// records is the replica as the casebook sees it.
+type records struct{ n *Node }
+
+func (r records) Send(ctx context.Context, d casebook.Draft) (casebook.Sent, error) {
+	s, err := r.n.rep.Send(ctx, replica.Draft{Audience: d.Audience, Parts: d.Parts, Contents: d.Contents, Custodians: d.Custodians, Expiry: d.Expiry})
+	return casebook.Sent{Record: s.Record, Feed: s.Feed, Seq: s.Seq, Queued: s.Queued, Reason: s.Reason}, caseError(err)
+}
+
+func (r records) Open(rec *protocol.Record) ([]casebook.Opened, error) {
+	list, err := r.n.rep.Open(rec)
+	out := make([]casebook.Opened, 0, len(list))
+	for _, o := range list {
+		out = append(out, casebook.Opened{Section: o.Section, Content: o.Content, Err: o.Err})
+	}
+	return out, caseError(err)
+}
+
+func (r records) Record(f protocol.FeedID, seq uint64) (*protocol.Record, error) {
+	return r.n.store.Record(f, seq)
+}
+
+func (r records) Each(fn func(*protocol.Record) error) error { return r.n.rep.Records(fn) }
+
+func (r records) Delivery(f protocol.FeedID, seq uint64) ([]casebook.Holder, error) {
+	list, err := r.n.rep.Delivery(f, seq)
+	out := make([]casebook.Holder, 0, len(list))
+	for _, h := range list {
+		out = append(out, casebook.Holder{Org: h.Org, Node: h.Node, Seq: h.Seq, Vouches: h.Vouches, Refused: h.Refused})
+	}
+	return out, err
+}
+
+func caseError(err error) error {
+	switch {
+	case errors.Is(err, replica.ErrLocked):
+		return casebook.ErrLocked
+	case errors.Is(err, replica.ErrNotAReader):
+		return casebook.ErrNotAReader
+	}
+	return err
+}
+
+// openBook makes the casebook; it is filled when the node is unlocked.
+func (n *Node) openBook() (err error) {
+	n.book, err = casebook.New(casebook.Options{Org: n.id.Org, Records: records{n}, Now: n.now, Random: random, Log: n.log,
+		Register: func() casebook.Register { return n.reg.State() }, KeepDays: n.cfg.KeepDays,
+		Desk:       casebook.Desk{Unit: n.cfg.Desk.Unit, Role: n.cfg.Desk.Role, Phone: n.cfg.Desk.Phone, Language: n.cfg.Desk.Language},
+		Unreadable: n.report, Count: n.countRecords})
+	return err
+}
+
+func (n *Node) countRecords() (total uint64) {
+	for _, f := range n.rep.Feeds() {
+		total += f.Chain.Seq
+	}
+	return total
+}
+
+// report tells an author, sealed, that a section of its record does not open.
+func (n *Node) report(ctx context.Context, rec *protocol.Record, section int) {
+	custodians, err := n.book.Custodians([]protocol.OrgID{rec.Core().Author}, nil)
+	if err == nil {
+		err = n.rep.Report(ctx, rec, section, custodians)
+	}
+	if err != nil {
+		n.log.Warn("an unreadable section is not reported yet", "feed", rec.Feed().Short(), "seq", rec.Core().Seq, "err", err)
+	}
+}
+
+// complain keeps what a reader reported of a record of ours, for status.
+func (n *Node) complain(rec *protocol.Record) {
+	core := rec.Core()
+	if core.Author == n.id.Org || core.Data == nil || len(core.Data.Sections) != 1 || n.Locked() {
+		return
+	}
+	list, err := n.rep.Open(rec)
+	if err != nil || len(list) != 1 || list[0].Err != nil {
+		return
+	}
+	c, ok := replica.TakeReport(rec, list[0])
+	if !ok {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.complaints) < maxComplaints && !slices.ContainsFunc(n.complaints, func(o replica.Complaint) bool { return o.By == c.By && o.Unreadable == c.Unreadable }) {
+		n.complaints = append(n.complaints, c)
+	}
+}
+
+const maxComplaints = 1000
+
+// loadBook fills the casebook after an unlock.
+func (n *Node) loadBook(ctx context.Context) {
+	if err := n.book.Load(ctx, nil); err != nil && ctx.Err() == nil {
+		n.log.Warn("cases are not all listed", "err", err)
+	}
+	n.rep.Records(func(rec *protocol.Record) error {
+		n.complain(rec)
+		return ctx.Err()
+	})
+}
+
+// answer makes an API error of a casebook's.
+func answer[T any](v T, err error) (T, error) {
+	if err == nil {
+		return v, nil
+	}
+	kinds := map[casebook.Kind]api.Kind{casebook.Invalid: api.Invalid, casebook.Refused: api.Refused, casebook.NotFound: api.NotFound,
+		casebook.Ambiguous: api.Invalid, casebook.Locked: api.Locked}
+	kind, ok := kinds[casebook.KindOf(err)]
+	switch {
+	case ok:
+	case errors.Is(err, replica.ErrReplaced):
+		kind = api.Refused
+	case diskFault(err):
+		kind = api.Unavailable
+	default:
+		kind = api.Internal
+	}
+	out := &api.Error{Kind: kind, Text: err.Error()}
+	var e *casebook.Error
+	if errors.As(err, &e) {
+		for _, f := range e.Faults {
+			out.Faults = append(out.Faults, f.Field+" ("+string(f.Rule)+"): "+f.Message)
+		}
+		for _, f := range e.Findings {
+			out.Faults = append(out.Faults, f.String())
+		}
+	}
+	return v, out
+}
