@@ -61,6 +61,7 @@ func BenchmarkCommit64(b *testing.B) {
 	}
 	wg.Wait()
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(b.N)/float64(s.totals.Commit), "records/sync")
 }
 
 // BenchmarkPipe64 is one feed with 64 commits under way.
@@ -86,6 +87,7 @@ func BenchmarkPipe64(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(b.N)/float64(s.totals.Commit), "records/sync")
 }
 
 // big is a closed store with n records of 1 KiB.

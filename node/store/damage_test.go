@@ -25,7 +25,7 @@ func TestFlippedByte(t *testing.T) {
 		seed = v
 	}
 	t.Logf("STORE_SEED=%d", seed)
-	rounds := 60
+	rounds := 24
 	if v, err := strconv.Atoi(os.Getenv("STORE_ROUNDS")); err == nil {
 		rounds = v
 	}
