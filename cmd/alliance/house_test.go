@@ -67,6 +67,7 @@ var owners = []struct{ module, rooms string }{
 	{"github.com/BurntSushi/toml", "node/config"},
 	{"github.com/danielgtaylor/huma", "node/api"},
 	{"github.com/spf13/cobra", "cmd/alliance"},
+	{"github.com/spf13/pflag", "cmd/alliance"},
 	{"golang.org/x/net", "node/transport node/api"},
 	{"golang.org/x/sync", "node node/* cmd/alliance"},
 	{"golang.org/x/sys", "crypto/keyfile node node/* cmd/alliance"},
