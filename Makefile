@@ -6,7 +6,8 @@ PACKAGES    ?= ./...
 FUZZTIME    ?= 30s
 BENCHTIME   ?= 200ms
 STATICCHECK  = v0.8.2
-LDFLAGS      = -s -w
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS      = -s -w -X github.com/national-alliance/alliance/node.Version=$(VERSION)
 TOOLS       := bin/tools/$(shell $(GO) env GOVERSION)-staticcheck-$(STATICCHECK)
 PLATFORMS    = linux/amd64 linux/arm64 linux/arm darwin/arm64 windows/amd64
 # The race detector needs C, and finds nothing where no goroutine is started:
