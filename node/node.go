@@ -66,13 +66,14 @@ type Node struct {
 	api   *api.Server
 	book  *casebook.Book
 
-	mu    sync.Mutex
-	addrs addressBook
-	ready chan struct{} // closed once this node is a member and composed
-	stir  chan struct{} // wakes tend
-	doors *transport.Enrolment
-	knock map[protocol.NodeID]membership.Door // doors of the secretariat's other nodes
-	ctx   context.Context                     // of Run
+	mu       sync.Mutex
+	addrs    addressBook
+	ready    chan struct{} // closed once this node is a member and composed
+	stir     chan struct{} // wakes tend
+	doors    *transport.Enrolment
+	inviting int                                 // tickets being opened: the door stays open for them
+	knock    map[protocol.NodeID]membership.Door // doors of the secretariat's other nodes
+	ctx      context.Context                     // of Run
 
 	complaints []replica.Complaint  // what readers reported of our records
 	handedOver []keyfile.ReadingKey // not saved under a passphrase yet

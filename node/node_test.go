@@ -246,7 +246,13 @@ func TestThreeSecretariatNodesSurviveTheLeader(t *testing.T) {
 	if err := a.op(ctx, sec, about, register.NewVoters(ids...), a.admin); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "three voters", func() bool { return len(sec.group.Status().Voters) == 3 })
+	until(t, "three voters", func() bool {
+		if os.Getenv("DBG") != "" {
+			fmt.Printf("DBG %+v\nDBG %+v\nDBG %+v\n", sec.group.Status(), two.group.Status(), three.group.Status())
+			time.Sleep(time.Second)
+		}
+		return len(sec.group.Status().Voters) == 3
+	})
 	if err := a.op(ctx, sec, about, register.NewSigners(ids...), a.admin); err != nil {
 		t.Fatal(err)
 	}

@@ -248,7 +248,7 @@ func (n *Node) door() {
 		if err := n.openDoor(); err != nil {
 			n.log.Error("the enrolment door does not open", "err", err)
 		}
-	case n.doors != nil:
+	case n.doors != nil && n.inviting == 0:
 		n.doors.Close()
 		n.doors = nil
 	}
@@ -295,9 +295,15 @@ func (n *Node) Invite(ctx context.Context, valid time.Duration) (membership.Tick
 		return membership.Ticket{}, membership.ErrNotHere
 	}
 	n.mu.Lock()
+	n.inviting++
 	err := n.openDoor()
 	doors := slices.Collect(maps.Values(n.knock))
 	n.mu.Unlock()
+	defer func() {
+		n.mu.Lock()
+		n.inviting--
+		n.mu.Unlock()
+	}()
 	if err != nil {
 		return membership.Ticket{}, err
 	}
