@@ -58,7 +58,7 @@ func (n *Node) openBook() (err error) {
 	n.book, err = casebook.New(casebook.Options{Org: n.id.Org, Records: records{n}, Now: n.now, Random: random, Log: n.log,
 		Register: func() casebook.Register { return n.reg.State() }, KeepDays: n.cfg.KeepDays,
 		Desk:       casebook.Desk{Unit: n.cfg.Desk.Unit, Role: n.cfg.Desk.Role, Phone: n.cfg.Desk.Phone, Language: n.cfg.Desk.Language},
-		Unreadable: n.report, Count: n.countRecords})
+		Unreadable: n.report, Other: n.other, Count: n.countRecords})
 	return err
 }
 
@@ -80,18 +80,14 @@ func (n *Node) report(ctx context.Context, rec *protocol.Record, section int) {
 	}
 }
 
-// complain keeps what a reader reported of a record of ours, for status.
-func (n *Node) complain(rec *protocol.Record) {
-	core := rec.Core()
-	if core.Author == n.id.Org || core.Data == nil || len(core.Data.Sections) != 1 || n.Locked() {
+// other takes records that are neither referrals nor alerts: a reader's report
+// that a record of ours does not open is kept for status.
+func (n *Node) other(rec *protocol.Record, kind string, at int64, bodies [][]byte) {
+	if kind != replica.KindUnreadable || rec.Core().Author == n.id.Org || len(bodies) != 1 {
 		return
 	}
-	list, err := n.rep.Open(rec)
-	if err != nil || len(list) != 1 || list[0].Err != nil {
-		return
-	}
-	c, ok := replica.TakeReport(rec, list[0])
-	if !ok {
+	c, err := replica.ReadReport(rec.Core().Author, at, bodies[0])
+	if err != nil {
 		return
 	}
 	n.mu.Lock()
@@ -108,10 +104,6 @@ func (n *Node) loadBook(ctx context.Context) {
 	if err := n.book.Load(ctx, nil); err != nil && ctx.Err() == nil {
 		n.log.Warn("cases are not all listed", "err", err)
 	}
-	n.rep.Records(func(rec *protocol.Record) error {
-		n.complain(rec)
-		return ctx.Err()
-	})
 }
 
 // answer makes an API error of a casebook's.

@@ -342,7 +342,6 @@ func (n *Node) Locked() bool {
 // onRecord is told of every durable record.
 func (n *Node) onRecord(rec *protocol.Record) {
 	n.book.Add(rec)
-	n.complain(rec)
 }
 
 // onRegister is told of every newer accepted register.

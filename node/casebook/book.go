@@ -35,6 +35,10 @@ type Options struct {
 	KeepDays   int // of a referral's records; DefaultKeepDays
 	// Unreadable is told once of each section that does not open.
 	Unreadable func(ctx context.Context, rec *protocol.Record, section int)
+	// Other is told of each record of a kind that is not the book's, with the
+	// author's own time and the bodies by section. It must not block, nor
+	// call the book.
+	Other func(rec *protocol.Record, kind string, time int64, bodies [][]byte)
 	// OnChange is told of each case that a new record changed. It must not
 	// block. It is not told while [Book.Load] reads what is on disk.
 	OnChange func(Change)
@@ -99,6 +103,9 @@ func New(o Options) (*Book, error) {
 	}
 	if o.Unreadable == nil {
 		o.Unreadable = func(context.Context, *protocol.Record, int) {}
+	}
+	if o.Other == nil {
+		o.Other = func(*protocol.Record, string, int64, [][]byte) {}
 	}
 	if o.OnChange == nil {
 		o.OnChange = func(Change) {}

@@ -173,7 +173,10 @@ func (b *Book) index(ctx context.Context, rec *protocol.Record) (Change, bool, e
 		c.What = "alert"
 		return c, x.alerts.put(e), nil // its ID is found when it is asked for
 	}
-	return Change{}, false, nil // some other program's business
+	if rd.whole { // not the book's business
+		b.o.Other(rec, rd.Kind, rd.Time, rd.sections)
+	}
+	return Change{}, false, nil
 }
 
 // putEvent adds an event to its case.

@@ -48,14 +48,8 @@ type Complaint struct {
 	Unreadable
 }
 
-// TakeReport reads an opened section as a report; false where it is none.
-func TakeReport(rec *protocol.Record, o Opened) (Complaint, bool) {
-	if o.Kind != KindUnreadable {
-		return Complaint{}, false
-	}
-	u, err := protocol.DecodeOpen[Unreadable](o.Body, 4096)
-	if err != nil {
-		return Complaint{}, false
-	}
-	return Complaint{By: rec.Core().Author, At: time.Unix(o.Time, 0).UTC(), Unreadable: u}, true
+// ReadReport reads the body of a record of [KindUnreadable].
+func ReadReport(by protocol.OrgID, at int64, body []byte) (Complaint, error) {
+	u, err := protocol.DecodeOpen[Unreadable](body, 4096)
+	return Complaint{By: by, At: time.Unix(at, 0).UTC(), Unreadable: u}, err
 }
