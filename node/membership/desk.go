@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/protocol"
@@ -74,9 +75,13 @@ func (r *Register) desk(ctx context.Context, e deskEntry) error {
 	if g == nil {
 		return ErrNotHere
 	}
-	b, err := g.ProposeOwn(ctx, protocol.Encode(e))
-	if err != nil {
-		return fmt.Errorf("write to the enrolment desk: %w", err)
+	// The same entry twice changes nothing, so a lost leader is asked past.
+	var b []byte
+	err := errors.New("not tried")
+	for try := 0; err != nil; try++ {
+		if b, err = g.ProposeOwn(ctx, protocol.Encode(e)); err != nil && (try == submitTries || !pause(ctx, 300*time.Millisecond)) {
+			return fmt.Errorf("write to the enrolment desk: %w", err)
+		}
 	}
 	if len(b) > 0 {
 		return errors.New(string(b))
