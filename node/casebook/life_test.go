@@ -40,7 +40,8 @@ func busy(t testing.TB) *world {
 	s := w.sites[shelter]
 	f := folding(t, s.book, a)
 	blind := func(by *site, leg string, body referral.Body) {
-		full, _ := about(body, referral.About{Referral: a.Referral, Leg: orgID(leg)})
+		full := body
+		referral.Head(full, referral.About{Referral: a.Referral, Leg: orgID(leg)})
 		other := orgID(leg)
 		if by.org == other {
 			other = f.Sender

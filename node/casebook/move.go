@@ -51,49 +51,6 @@ func NewBody(move string) (referral.Body, bool) {
 	return nil, false
 }
 
-// about returns a copy of a body, headed by its leg.
-func about(body referral.Body, a referral.About) (referral.Body, bool) {
-	switch v := body.(type) {
-	case *referral.Acknowledge:
-		c := *v
-		c.About = a
-		return &c, true
-	case *referral.Accept:
-		c := *v
-		c.About = a
-		return &c, true
-	case *referral.Decline:
-		c := *v
-		c.About = a
-		return &c, true
-	case *referral.Start:
-		c := *v
-		c.About = a
-		return &c, true
-	case *referral.Complete:
-		c := *v
-		c.About = a
-		return &c, true
-	case *referral.Confirm:
-		c := *v
-		c.About = a
-		return &c, true
-	case *referral.Dispute:
-		c := *v
-		c.About = a
-		return &c, true
-	case *referral.Close:
-		c := *v
-		c.About = a
-		return &c, true
-	case *referral.Message:
-		c := *v
-		c.About = a
-		return &c, true
-	}
-	return nil, false
-}
-
 // Move makes a move: checks it as every reader will, and sends it to the
 // leg's other side alone.
 func (b *Book) Move(ctx context.Context, m Move) (Result, error) {
@@ -102,7 +59,7 @@ func (b *Book) Move(ctx context.Context, m Move) (Result, error) {
 	}
 	word := strings.TrimPrefix(string(m.Body.Kind()), "referral/")
 	what := word + " referral"
-	if _, ok := about(m.Body, referral.About{}); !ok {
+	if !referral.Head(m.Body, referral.About{}) {
 		return Result{}, fail(Invalid, "%s: this is no move of a leg", what)
 	}
 	reg := b.o.Register()
@@ -125,7 +82,8 @@ func (b *Book) Move(ctx context.Context, m Move) (Result, error) {
 	if leg == b.o.Org {
 		other = f.Sender
 	}
-	body, _ := about(m.Body, referral.About{Referral: f.ID, Leg: leg})
+	body := m.Body
+	referral.Head(body, referral.About{Referral: f.ID, Leg: leg})
 	e := referral.Event{Author: b.o.Org, Audience: []protocol.OrgID{other}, Kind: body.Kind(), Time: now, Staff: m.Staff, Refs: f.Refs(leg), Body: body}
 	if err := referral.Check(f.Referral, e); err != nil {
 		return Result{}, refused(what, err)

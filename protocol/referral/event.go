@@ -70,6 +70,17 @@ type About struct {
 }
 
 func (a About) about() About { return a }
+func (a *About) head(v About) { *a = v }
+
+// Head says of the body of a leg's event which leg of which referral it is
+// about; false for a body that no leg's event has.
+func Head(b Body, a About) bool {
+	h, ok := b.(interface{ head(About) })
+	if ok = ok && b.Kind() != ""; ok {
+		h.head(a)
+	}
+	return ok
+}
 
 // Send begins a referral; it is known by the ID of this record.
 type Send struct{ Parts }
