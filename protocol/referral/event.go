@@ -69,7 +69,7 @@ type About struct {
 	Leg      protocol.OrgID    `cbor:"2,keyasint,omitzero" json:"leg"`      // the recipient
 }
 
-func (a About) about() About { return a }
+func (a About) about() About  { return a }
 func (a *About) head(v About) { *a = v }
 
 // Head says of the body of a leg's event which leg of which referral it is
