@@ -2,7 +2,6 @@ package demo
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -123,8 +122,7 @@ func (d *demo) arrives(ctx context.Context, n *node, id, leg, state string) erro
 		what = fmt.Sprintf("%s to see %s's leg as %s", n.org, leg, state)
 	}
 	return d.until(ctx, what, func() (bool, error) {
-		var v view
-		err := n.api.Do(ctx, "GET", "/referrals/"+id, nil, &v)
+		v, err := api.Ask[view](ctx, n.api, "GET", "/referrals/"+id, nil)
 		if err != nil {
 			return false, err
 		}
@@ -170,7 +168,7 @@ func (d *demo) receipts(ctx context.Context, n *node, except ...*node) (missing 
 	return missing, err
 }
 
-// feeds counts what a node wrote.
+// wrote counts what a node wrote.
 func wrote(s api.Status) (feeds int, records uint64) {
 	for _, f := range s.Feeds {
 		if f.Own {
@@ -178,9 +176,4 @@ func wrote(s api.Status) (feeds int, records uint64) {
 		}
 	}
 	return feeds, records
-}
-
-func decode[T any](b []byte) (v T, err error) {
-	err = json.Unmarshal(b, &v)
-	return v, err
 }

@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,39 +17,23 @@ import (
 // limit bounds the whole run, however slow the machine.
 const limit = 10 * time.Minute
 
-// Main runs the demo. It returns 0 when every expectation held, 1 when one did
-// not or something failed, and 2 for wrong arguments. Every process it started
-// has ended when it returns, also after an interrupt.
-func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	fs := flag.NewFlagSet("alliance demo", flag.ContinueOnError)
-	fs.SetOutput(stderr)
-	input := fs.String("input", filepath.Join("deploy", "demo"), "folder of the input files")
-	dir := fs.String("dir", os.Getenv("DEMO_DIR"), "where the nodes live: new or empty; default $DEMO_DIR, else a temporary folder")
-	keep := fs.Bool("keep", os.Getenv("KEEP") == "1", "leave the folder, with nodes.json; default $KEEP")
-	fs.Usage = func() {
-		fmt.Fprint(stderr, "alliance demo runs an alliance of real processes on this machine, with invented data.\nRun it from the project's root, or say where its input is.\n\n")
-		fs.PrintDefaults()
-	}
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return 2
-	}
-	if fs.NArg() > 0 {
-		fmt.Fprintf(stderr, "alliance demo: %q is one word too many\n", fs.Arg(0))
-		return 2
-	}
+// Options of a run.
+type Options struct {
+	Input string // folder of the input files
+	Dir   string // where the nodes live, new or empty; a temporary folder where it is empty
+	Keep  bool   // leave the folder, with nodes.json
+	Out   io.Writer
+}
+
+// Run runs the demo. Its error says that an expectation did not hold, or what
+// failed. Every process it started has ended when it returns, also after an
+// interrupt.
+func Run(ctx context.Context, o Options) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := run(ctx, *input, *dir, *keep, stdout)
-	if err != nil {
-		fmt.Fprintf(stderr, "alliance demo: %v\n", err)
-		return 1
-	}
-	return 0
+	return run(ctx, o)
 }
 
 // demo is one run.
@@ -69,21 +52,20 @@ type demo struct {
 	cases  []*referralCase
 	alert  alertCase
 	flight []flight
-	reads  []reading
 }
 
-func run(ctx context.Context, input, dir string, keep bool, out io.Writer) (err error) {
-	d := &demo{input: input, t: &teller{w: out}, start: time.Now()}
+func run(ctx context.Context, o Options) (err error) {
+	d := &demo{input: o.Input, t: &teller{w: o.Out}, start: time.Now()}
 	if d.exe, err = os.Executable(); err != nil {
 		return err
 	}
-	if d.plan, err = readPlan(filepath.Join(input, "network.json")); err != nil {
-		return fmt.Errorf("%w: run it from the project's root, or give -input", err)
+	if d.plan, err = readPlan(filepath.Join(o.Input, "network.json")); err != nil {
+		return fmt.Errorf("%w: run it from the project's root, or give --input", err)
 	}
-	if d.dir, err = makeDir(dir); err != nil {
+	if d.dir, err = makeDir(o.Dir); err != nil {
 		return err
 	}
-	if keep {
+	if o.Keep {
 		d.t.note("The nodes live in %s and stay there.", d.dir)
 	} else {
 		defer func() { err = errors.Join(err, os.RemoveAll(d.dir)) }()
@@ -94,13 +76,13 @@ func run(ctx context.Context, input, dir string, keep bool, out io.Writer) (err 
 			if ctx.Err() != nil {
 				return fmt.Errorf("stopped: %w", context.Cause(ctx))
 			}
-			if keep {
+			if o.Keep {
 				err = fmt.Errorf("%w; the logs are in %s", err, d.path("logs"))
 			}
 			return err
 		}
 	}
-	if keep {
+	if o.Keep {
 		if err := d.writeNodes(); err != nil {
 			return err
 		}

@@ -36,9 +36,9 @@
 //
 // # Where it runs
 //
-// The input is read from deploy/demo, or where -input says. The nodes live in
-// $DEMO_DIR, or -dir, which must be new or empty; without it in a temporary
-// folder that is removed at the end. With KEEP=1, or -keep, the folder stays:
+// The input is read from deploy/demo, or where --input says. The nodes live in
+// $DEMO_DIR, or --at, which must be new or empty; without it in a temporary
+// folder that is removed at the end. With KEEP=1, or --keep, the folder stays:
 // one folder for each node, stopped; passphrases, people (signing keys), papers
 // (tickets and operations) and logs beside them; and nodes.json, an array of
 // {name, org, class, dir, passphrase_file}, org being the organisation's ID in
