@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Kind is what went wrong, for programs; the closed set that crosses HTTP.
@@ -40,6 +42,8 @@ type Error struct {
 	Kind   Kind
 	Text   string   // a sentence for a person
 	Faults []string // several faults of one input, each naming its field and rule
+
+	status int // of a problem that the router found; 0: the kind's
 }
 
 func (e *Error) Error() string {
@@ -65,17 +69,24 @@ func KindOf(err error) Kind {
 }
 
 // GetStatus and the marshalling make an Error what the router writes.
-func (e *Error) GetStatus() int { return kinds[e.Kind].status }
+func (e *Error) GetStatus() int {
+	if e.status != 0 {
+		return e.status
+	}
+	return kinds[e.Kind].status
+}
 
 // ContentType is that of RFC 9457.
-func (e *Error) ContentType(string) string { return "application/problem+json" }
+func (e *Error) ContentType(string) string { return problemType }
+
+const problemType = "application/problem+json"
 
 type problem struct {
-	Type   string   `json:"type"`
-	Title  string   `json:"title"`
+	Type   string   `json:"type" doc:"urn:alliance:error: and the kind"`
+	Title  string   `json:"title" doc:"the kind" enum:"invalid,not-found,refused,conflict,locked,unavailable,internal"`
 	Status int      `json:"status"`
-	Detail string   `json:"detail"`
-	Faults []string `json:"faults,omitempty"`
+	Detail string   `json:"detail" doc:"what happened, what was kept, what to do next"`
+	Faults []string `json:"faults,omitempty" doc:"each names a field and a rule"`
 }
 
 const problemPrefix = "urn:alliance:error:"
@@ -85,16 +96,9 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	return json.Marshal(problem{problemPrefix + string(e.Kind), string(e.Kind), e.GetStatus(), e.Text, e.Faults})
 }
 
-// UnmarshalJSON reads one; the router's own problems, which bear no kind of
-// ours, get that of their status.
+// UnmarshalJSON reads one.
 func (e *Error) UnmarshalJSON(b []byte) error {
-	var p struct {
-		problem
-		Errors []struct {
-			Message  string `json:"message"`
-			Location string `json:"location"`
-		} `json:"errors"`
-	}
+	var p problem
 	if err := json.Unmarshal(b, &p); err != nil {
 		return err
 	}
@@ -102,19 +106,50 @@ func (e *Error) UnmarshalJSON(b []byte) error {
 	if _, ok := kinds[e.Kind]; !ok {
 		e.Kind = statusKind(p.Status)
 	}
-	for _, f := range p.Errors {
-		e.Faults = append(e.Faults, f.Location+": "+f.Message)
-	}
 	return nil
+}
+
+// write answers with a problem.
+func write(w http.ResponseWriter, e *Error) {
+	w.Header().Set("Content-Type", problemType)
+	w.WriteHeader(e.GetStatus())
+	json.NewEncoder(w).Encode(e)
+}
+
+// ours makes one of this package's problems of the router's own. Those repeat
+// the value at fault, and so perhaps a passphrase or a person's words: here the
+// field's name and the rule are all.
+func ours(_ huma.Context, _ string, v any) (any, error) {
+	m, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	e := &Error{Kind: statusKind(m.Status), Text: "the request is not understood; nothing was done", status: m.Status}
+	switch m.Status {
+	case http.StatusRequestEntityTooLarge:
+		e.Text = fmt.Sprintf("the request has more than %d MB; nothing was done", MaxRequest>>20)
+	case http.StatusRequestTimeout:
+		e.Text = "the request did not come in time; nothing was done"
+	case http.StatusUnsupportedMediaType:
+		e.Text = "the request is of a type that this node does not read: send application/json; nothing was done"
+	}
+	for _, d := range m.Errors {
+		if _, raw := d.Value.(string); raw && d.Location == "body" {
+			e.Faults = append(e.Faults, "body: this is not JSON, or not of the form that the route takes")
+			continue
+		}
+		e.Faults = append(e.Faults, fmt.Sprintf("%.100s: %s", d.Location, d.Message))
+	}
+	return e, nil
 }
 
 // statusKind is the kind of a status that the router itself gives.
 func statusKind(status int) Kind {
-	switch status {
-	case http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusMethodNotAllowed:
-		return Invalid
-	case http.StatusNotFound:
+	switch {
+	case status == http.StatusNotFound:
 		return NotFound
+	case status >= 400 && status < 500:
+		return Invalid
 	}
 	return Internal
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path"
 	"reflect"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -44,6 +46,7 @@ func NewServer(socket, version string, log *slog.Logger) *Server {
 	c.CreateHooks = nil // no links to schemas in answers
 	c.Formats = map[string]huma.Format{"application/json": huma.DefaultJSONFormat, "json": huma.DefaultJSONFormat}
 	c.RejectUnknownQueryParameters = true
+	c.Transformers = []huma.Transformer{ours}
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	s.api = humago.New(s.mux, c)
 	return s
@@ -75,7 +78,9 @@ type Out[T any] struct {
 // kind; any other error is Internal.
 func Route[In, T any](s *Server, method, path, summary string, do func(context.Context, *In) (T, error)) {
 	id := strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path)
-	op := huma.Operation{OperationID: id, Method: method, Path: Prefix + path, Summary: summary, MaxBodyBytes: MaxRequest}
+	op := huma.Operation{OperationID: id, Method: method, Path: Prefix + path, Summary: summary, MaxBodyBytes: MaxRequest,
+		Responses: map[string]*huma.Response{"default": {Description: "a problem of RFC 9457", Content: map[string]*huma.MediaType{
+			problemType: {Schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem](), true, "Problem")}}}}}
 	huma.Register(s.api, op, func(ctx context.Context, in *In) (*Out[T], error) {
 		v, err := do(ctx, in)
 		if err != nil {
@@ -99,8 +104,16 @@ func (s *Server) Listen() error {
 		c.Close()
 		return fmt.Errorf("open socket %s: another process serves it: is this node running already?", s.path)
 	}
-	if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	switch fi, err := os.Lstat(s.path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
 		return fmt.Errorf("open socket: %w", err)
+	case fi.Mode().Type() != fs.ModeSocket && runtime.GOOS != "windows":
+		return fmt.Errorf("open socket %s: something else bears that name and was left as it is: move it away, or name another socket in the configuration", s.path)
+	default:
+		if err := os.Remove(s.path); err != nil {
+			return fmt.Errorf("open socket: %w", err)
+		}
 	}
 	ln, err := listenPrivate(s.path)
 	if err != nil {
@@ -110,6 +123,45 @@ func (s *Server) Listen() error {
 	return nil
 }
 
+// ServeHTTP answers a request. Where there is no such route, or the program
+// fails, the answer is a problem too.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h, pattern := s.mux.Handler(r)
+	defer func() {
+		switch v := recover(); {
+		case v == nil:
+		case r.Context().Err() != nil: // nobody waits for the answer any more
+			panic(http.ErrAbortHandler)
+		default:
+			// What it says may hold content: where it happened is enough.
+			s.log.Error("the program has a fault", "route", pattern, "panic", fmt.Sprintf("%T", v), "stack", string(debug.Stack()))
+			write(w, Errorf(Internal, "the program has a fault: what was acknowledged before is kept; look at the node's log"))
+		}
+	}()
+	if pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	asked := answered{header: http.Header{}}
+	h.ServeHTTP(&asked, r)
+	e := &Error{Kind: NotFound, Text: "there is no such route: " + Prefix + "/openapi.json lists them", status: asked.status}
+	if allow := asked.header.Get("Allow"); asked.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", allow)
+		e.Kind, e.Text = Invalid, "that route takes "+allow
+	}
+	write(w, e)
+}
+
+// answered takes down what a handler would answer.
+type answered struct {
+	header http.Header
+	status int
+}
+
+func (a *answered) Header() http.Header         { return a.header }
+func (a *answered) Write(b []byte) (int, error) { return len(b), nil }
+func (a *answered) WriteHeader(status int)      { a.status = status }
+
 // Run serves until ctx ends.
 func (s *Server) Run(ctx context.Context) error {
 	if s.ln == nil {
@@ -117,7 +169,7 @@ func (s *Server) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	h := &http.Server{Handler: s.mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	h := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	stop := context.AfterFunc(ctx, func() {
 		end, cancel := context.WithTimeout(context.Background(), 2*time.Second)
