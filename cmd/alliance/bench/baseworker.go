@@ -1,0 +1,205 @@
+package bench
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/national-alliance/alliance/crypto"
+	"github.com/national-alliance/alliance/crypto/seal"
+)
+
+// parts are what one baseline delivery is made of, each measured alone, in
+// milliseconds.
+type parts struct {
+	SyncRecord  float64 `json:"fdatasync_record"`  // twice
+	SyncReceipt float64 `json:"fdatasync_receipt"` // once
+	Seal        float64 `json:"seal"`              // once, SHA-256 and layout with it
+	Sign        float64 `json:"sign"`              // twice
+	Verify      float64 `json:"verify"`            // twice
+	RoundTrip   float64 `json:"tls_round_trip"`    // once
+}
+
+func (p parts) sum() float64 {
+	return 2*p.SyncRecord + p.SyncReceipt + p.Seal + 2*p.Sign + 2*p.Verify + p.RoundTrip
+}
+
+// baseKeys are the baseline's signing keys. They protect nothing, so both
+// sides derive them from the one number that the bench hands to both.
+func baseKeys(secret string) (author, recipient crypto.PrivateKey, err error) {
+	key := func(who string) crypto.PrivateKey {
+		seed := sha256.Sum256([]byte(who + secret))
+		k, e := crypto.NewPrivateKey(seed[:])
+		err = errors.Join(err, e)
+		return k
+	}
+	author, recipient = key("author"), key("recipient")
+	return author, recipient, err
+}
+
+func tlsConfig() (*tls.Config, error) {
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	t := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, pub, key)
+	if err != nil {
+		return nil, err
+	}
+	// The keys above are what a delivery checks; this one only makes TLS.
+	return &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true,
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, nil
+}
+
+// serveTLS listens on loopback and hands each connection to f, one after the
+// other.
+func serveTLS(f func(net.Conn) error) (addr string, close func() error, err error) {
+	c, err := tlsConfig()
+	if err != nil {
+		return "", nil, err
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", c)
+	if err != nil {
+		return "", nil, err
+	}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if err := f(conn); err != nil {
+				fmt.Fprintln(os.Stderr, "bench:", err)
+			}
+			conn.Close()
+		}
+	}()
+	return l.Addr().String(), l.Close, nil
+}
+
+func dialTLS(addr string) (net.Conn, error) {
+	c, err := tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	return tls.Dial("tcp", addr, c)
+}
+
+// runBaseRecipient: folder, secret, and how many deliveries there may be.
+func runBaseRecipient(_ context.Context, w *worker, in io.Reader, dir, secret string, most int) error {
+	_, key, err := baseKeys(secret)
+	if err != nil {
+		return err
+	}
+	author, _, _ := baseKeys(secret)
+	log, err := newGroupLog(filepath.Join(dir, "recipient.log"), int64(most)*int64(recordSize))
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	addr, stop, err := serveTLS(func(conn net.Conn) error { return receive(conn, log, key, author.Public()) })
+	if err != nil {
+		return err
+	}
+	defer stop()
+	return w.run(in, answer{Text: addr})
+}
+
+// runBaseAuthor: folder, secret, how many deliveries there may be, and where
+// the recipient is.
+func runBaseAuthor(_ context.Context, w *worker, in io.Reader, dir, secret string, most int, addr string) error {
+	key, recipient, err := baseKeys(secret)
+	if err != nil {
+		return err
+	}
+	log, err := newGroupLog(filepath.Join(dir, "author.log"), int64(most)*int64(recordSize+receiptSize))
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	conn, err := dialTLS(addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	a := newBaseAuthor(conn, log, key, recipient.Public())
+	body := exampleBody()
+	w.do["send"] = func(r request) (answer, error) {
+		each, whole, err := drive(r.N, r.Flight, func(int) error { return a.deliver(body) })
+		return answer{Each: each, Seconds: whole.Seconds(), N: r.N}, err
+	}
+	w.do["parts"] = func(r request) (answer, error) {
+		p, err := a.parts(r.N, filepath.Join(dir, "parts.log"))
+		return answer{Parts: &p}, err
+	}
+	return w.run(in, answer{})
+}
+
+// parts measures what a delivery is made of, each alone, n times.
+func (a *baseAuthor) parts(n int, path string) (p parts, err error) {
+	os.Remove(path)
+	log, err := newGroupLog(path, int64(2*n*recordSize))
+	if err != nil {
+		return p, err
+	}
+	defer os.Remove(path)
+	defer log.close()
+	sync := func(size int) (float64, error) {
+		b := make([]byte, size)
+		return timed(n, func() error {
+			g, _ := log.join(b, nil, func(*group) {})
+			if err := log.commit(g); err != nil {
+				return err
+			}
+			return g.send(func([]byte) error { return nil })
+		})
+	}
+	body := exampleBody()
+	core := make([]byte, baseCore)
+	sig := a.key.Sign(labelRecord, crypto.Hash{}, core)
+	set := func(to *float64, v float64, e error) {
+		*to = v
+		err = errors.Join(err, e)
+	}
+	v, e := sync(recordSize - frameHead)
+	set(&p.SyncRecord, v, e)
+	v, e = sync(receiptSize - frameHead)
+	set(&p.SyncReceipt, v, e)
+	v, e = timed(n, func() error {
+		plain := make([]byte, basePlain)
+		copy(plain[baseInner:], body)
+		at := seal.Place{Seq: 1}
+		rand.Read(at.Nonce[:])
+		section, err := seal.SealSection(a.feed, at, plain)
+		sha256.Sum256(section)
+		return err
+	})
+	set(&p.Seal, v, e)
+	v, e = timed(n, func() error { sig = a.key.Sign(labelRecord, crypto.Hash{}, core); return nil })
+	set(&p.Sign, v, e)
+	v, e = timed(n, func() error { return crypto.Verify(a.key.Public(), labelRecord, crypto.Hash{}, core, sig) })
+	set(&p.Verify, v, e)
+	v, e = timed(n, a.roundTrip)
+	set(&p.RoundTrip, v, e)
+	return p, err
+}
+
+// exampleBody is 1 KiB that does not repeat.
+func exampleBody() []byte {
+	b := make([]byte, bodySize/2)
+	rand.Read(b)
+	return []byte(hex.EncodeToString(b))
+}
