@@ -8,10 +8,12 @@ import (
 	"runtime"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/national-alliance/alliance/node"
+	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/node/config"
 )
 
@@ -65,16 +67,36 @@ func serve(ctx context.Context, dir string, cfg config.Config, log *slog.Logger)
 	tune()
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
 	n, err := node.New(dir, node.Options{Config: &cfg, Log: log})
 	if err != nil {
 		return err
 	}
-	defer n.Close()
-	if err := n.Run(ctx); err != nil {
-		return err
+	err = n.Run(ctx)
+	if cerr := closeWithin(closeTime, n.Close); err == nil {
+		err = cerr
 	}
-	log.Info("ended")
-	return nil
+	if err == nil {
+		log.Info("ended")
+	}
+	return err
+}
+
+// closeTime is how long a node may take to put its files in order. Whatever it
+// acknowledged is durable before, so that a disk which takes no more writes
+// need not be waited for.
+const closeTime = 20 * time.Second
+
+func closeWithin(limit time.Duration, close func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- close() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return hint(api.Errorf(api.Unavailable, "the store's files did not close within %s; everything that was acknowledged is kept", limit),
+			"look at the disk's room and health before the next start")
+	}
 }
 
 // tune sets what the environment does not. A write to the disk holds one of

@@ -32,8 +32,20 @@ type program struct {
 }
 
 // run runs one command line and returns its exit code.
-func run(args []string, in io.Reader, out, errw io.Writer) (code int) {
+func run(args []string, in io.Reader, out, errw io.Writer) int {
 	p := &program{in: in, out: out, err: errw}
+	return guard(p, func() int {
+		root := p.root()
+		root.SetArgs(args)
+		root.SetIn(in)
+		root.SetOut(out)
+		root.SetErr(errw)
+		return p.end(root.ExecuteContext(context.Background()))
+	})
+}
+
+// guard turns a panic into a sentence.
+func guard(p *program, do func() int) (code int) {
 	defer func() {
 		if v := recover(); v != nil {
 			p.say("alliance: the program has a fault: %v", v)
@@ -41,12 +53,7 @@ func run(args []string, in io.Reader, out, errw io.Writer) (code int) {
 			code = 1
 		}
 	}()
-	root := p.root()
-	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errw)
-	return p.end(root.ExecuteContext(context.Background()))
+	return do()
 }
 
 // root is the whole tree of commands.
@@ -164,12 +171,27 @@ func (p *program) end(err error) int {
 		}
 		return kind.Exit()
 	}
-	p.say("alliance: %s", err)
+	p.say("alliance: %s", sentence(err))
 	var h hinted
 	if errors.As(err, &h) {
 		p.say("alliance: hint: %s", h.hint)
 	}
 	return kind.Exit()
+}
+
+// sentence is an error for a person. Where the node names several faults, each
+// gets a line, and is not told in the sentence before as well.
+func sentence(err error) string {
+	var e *api.Error
+	if !errors.As(err, &e) || len(e.Faults) == 0 {
+		return err.Error()
+	}
+	text := e.Text
+	field, _, _ := strings.Cut(e.Faults[0], " ")
+	if i := strings.Index(text, strings.TrimSuffix(field, ":")); i > 0 {
+		text = strings.TrimRight(text[:i], ": ")
+	}
+	return text + ":\n  " + strings.Join(e.Faults, "\n  ")
 }
 
 // say writes a line to stderr.

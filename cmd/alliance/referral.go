@@ -95,6 +95,9 @@ func (p *program) moved(r casebook.Result) error {
 		if !r.Referral.IsZero() {
 			fmt.Fprintf(w, "id\t%s\n", r.Referral)
 		}
+		if r.Leg != nil && r.State != "" {
+			fmt.Fprintf(w, "%s\t%s\n", r.Leg.Name, r.State)
+		}
 		for _, part := range r.Parts {
 			fmt.Fprintf(w, "%s\tread by %s\n", part.Part, dash(names(part.Readers)))
 		}
