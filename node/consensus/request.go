@@ -138,7 +138,12 @@ func (g *Group) Serve(from protocol.Node, nc net.Conn) {
 	defer context.AfterFunc(ctx, func() { c.Close() })()
 	if err := writeAnswer(c, g.answer(ctx, e, from.ID, kind, body)); err != nil {
 		g.log.Debug("could not answer a raft request", "node", from.ID.Short(), "error", err)
+		return
 	}
+	// A close resets the stream, and that may overtake the answer: the asker
+	// closes it when it has read all.
+	c.SetDeadline(time.Now().Add(firstByteWait))
+	c.Read(make([]byte, 1))
 }
 
 func (g *Group) answer(ctx context.Context, e *engine, from protocol.NodeID, kind byte, body []byte) answer {
