@@ -124,15 +124,18 @@ func search(words []string, dirs ...string) (files int, found []finding, err err
 	return files, found, nil
 }
 
-// squeeze leaves out whole blocks of zeros: files that a database made larger
-// than what it holds are mostly those.
+// squeeze makes blocks of zeros short: files that a database made larger than
+// what it holds are mostly those. A few stay, since a text in UTF-16 may begin
+// or end with one.
 func squeeze(b []byte) []byte {
 	const block = 4096
 	zero := make([]byte, block)
 	var out []byte
 	for len(b) > 0 {
 		n := min(block, len(b))
-		if !bytes.Equal(b[:n], zero[:n]) {
+		if bytes.Equal(b[:n], zero[:n]) {
+			out = append(out, zero[:min(n, 4)]...)
+		} else {
 			out = append(out, b[:n]...)
 		}
 		b = b[n:]

@@ -130,7 +130,7 @@ func (d *demo) prepareFlight(ctx context.Context, at *node) error {
 // sees them pass, and kills the leader after half the time that the first one
 // took, counted from the moment it was given the second.
 func (d *demo) killInFlight(ctx context.Context, leader *node) error {
-	r, err := newRelay(d.path("papers", "relay.sock"), leader.dir+"/api.sock")
+	r, err := newRelay(d.path("papers", "relay.sock"), leader.socket)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,9 @@ package demo
 import (
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
+	random "math/rand/v2"
 	"net"
 	"os"
 	"strconv"
@@ -55,35 +57,37 @@ func (d *demo) folder(name string, m member) (*node, error) {
 	if _, err := d.write(text, name, config.FileName); err != nil {
 		return nil, err
 	}
-	socket := ours.SocketPath(n.dir, c)
-	if len(socket) > maxSocket {
-		return nil, fmt.Errorf("%s is longer than the %d bytes that a socket's path may have: choose a shorter folder", socket, maxSocket)
+	n.socket = ours.SocketPath(n.dir, c)
+	if len(n.socket) > maxSocket {
+		return nil, fmt.Errorf("%s is longer than the %d bytes that a socket's path may have: choose a shorter folder", n.socket, maxSocket)
 	}
-	n.api = api.NewClient(socket)
+	n.api = api.NewClient(n.socket)
 	d.nodes = append(d.nodes, n)
 	return n, nil
 }
 
 // freePorts returns loopback addresses whose ports are free for TCP and UDP.
+// They lie below those that systems give to outgoing connections, so that
+// nobody takes one while a node is away.
 func freePorts(count int) ([]string, error) {
 	var out []string
-	for range 100 {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
+	for range 1000 {
+		at := net.JoinHostPort("127.0.0.1", strconv.Itoa(20000+random.IntN(12000)))
+		l, err := net.Listen("tcp4", at)
 		if err != nil {
-			return nil, fmt.Errorf("choose ports: %w", err)
+			continue
 		}
 		defer l.Close() // so that none is chosen twice
-		at := net.JoinHostPort("127.0.0.1", strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
 		u, err := net.ListenPacket("udp4", at)
 		if err != nil {
-			continue // taken for UDP
+			continue
 		}
 		defer u.Close()
 		if out = append(out, at); len(out) == count {
 			return out, nil
 		}
 	}
-	return nil, fmt.Errorf("choose ports: none is free for TCP and UDP")
+	return nil, errors.New("choose ports: none is free for TCP and UDP")
 }
 
 // kept is a line of nodes.json.

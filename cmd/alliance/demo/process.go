@@ -32,6 +32,7 @@ type node struct {
 	key   string // key file of the organisation's administrator
 
 	id, orgID string
+	socket    string
 	api       *api.Client
 	proc      *process
 }
