@@ -37,7 +37,7 @@ race: ## the node's tests under the race detector
 .PHONY: e2e
 e2e: ## scripts: whole networks of real processes
 	@$(GO) test -list '^TestScript' ./cmd/alliance | grep '^TestScript' >/dev/null || { echo 'there are no scripts to run'; exit 1; }
-	@$(GO) test -count=1 -timeout 10m -run '^TestScript' ./cmd/alliance
+	@$(GO) test -count=1 -timeout 10m -run '^TestScript' ./cmd/alliance/...
 
 .PHONY: demo
 demo: build ## an alliance of real processes; DEMO_DIR=… says where, KEEP=1 leaves it there
