@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,18 @@ type deskTicket struct {
 	Expires int64       `cbor:"2,keyasint"`
 	Request string      `cbor:"3,keyasint,omitempty"` // mark of the request that used it
 }
+
+// open reports whether the ticket still lets somebody in: before its end, and
+// the one who used it for as long again as officers may take to sign.
+func (t deskTicket) open(now int64) bool {
+	end := t.Expires
+	if t.Request != "" {
+		end += requestSeconds
+	}
+	return now < end
+}
+
+const requestSeconds = 30 * 24 * 3600
 
 type deskRequest struct {
 	Token crypto.Hash    `cbor:"1,keyasint"`
@@ -146,7 +159,7 @@ func (r *Register) DoorOpen() bool {
 		return false
 	}
 	for _, b := range marks {
-		if t, err := protocol.Decode[deskTicket](b, 1024); err == nil && t.Expires > r.o.Now().Unix() {
+		if t, err := protocol.Decode[deskTicket](b, 1024); err == nil && t.open(r.o.Now().Unix()) {
 			return true
 		}
 	}
@@ -155,9 +168,9 @@ func (r *Register) DoorOpen() bool {
 
 // ServeEnrol answers a newcomer.
 func (r *Register) ServeEnrol(ctx context.Context, req []byte) ([]byte, error) {
-	q, err := protocol.Decode[EnrolRequest](req, protocol.MaxOp)
+	q, err := protocol.Decode[EnrolRequest](req, maxEnrol)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrPeer, err)
 	}
 	a, err := r.enrol(ctx, q)
 	if err != nil {
@@ -176,7 +189,7 @@ func (r *Register) enrol(ctx context.Context, q EnrolRequest) (a EnrolAnswer, er
 	if err != nil {
 		return a, err
 	}
-	if t == nil || t.Expires <= r.o.Now().Unix() {
+	if t == nil || !t.open(r.o.Now().Unix()) {
 		return a, errors.New("the ticket is not known here, or has expired: ask the secretariat for a new one")
 	}
 	node, err := r.asked(s, q)
@@ -275,6 +288,9 @@ type Enrolment struct {
 // Enrolments lists the requests at the desk, oldest first.
 func (r *Register) Enrolments() ([]Enrolment, error) {
 	s := r.State()
+	if s == nil {
+		return nil, nil
+	}
 	marks, err := r.o.Disk.Marks(markRequest)
 	if err != nil {
 		return nil, err
@@ -291,6 +307,6 @@ func (r *Register) Enrolments() ([]Enrolment, error) {
 		}
 		out = append(out, e)
 	}
-	slices.SortFunc(out, func(a, b Enrolment) int { return int(a.Time - b.Time) })
+	slices.SortFunc(out, func(a, b Enrolment) int { return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.ID, b.ID)) })
 	return out, nil
 }

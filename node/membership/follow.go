@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -79,7 +80,7 @@ func (r *Register) ask(ctx context.Context, to protocol.NodeID, q Request) (Answ
 	if err != nil {
 		return Answer{}, err
 	}
-	a, err := protocol.Decode[Answer](b, maxMessage)
+	a, err := protocol.Decode[Answer](b, MaxMessage)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -96,40 +97,33 @@ func (r *Register) AskPeers(ctx context.Context, n protocol.NodeID) ([]PeerAddrs
 	return a.Peers, err
 }
 
-// catchUp accepts what a peer has beyond us.
+// catchUp accepts what a peer has beyond us. A damaged register is fetched
+// anew, from where it is still good or from genesis, which is pinned.
 func (r *Register) catchUp(ctx context.Context, n protocol.NodeID) error {
-	have := r.State()
+	r.mu.Lock()
+	have, was := r.accepted, r.was
+	r.mu.Unlock()
 	if have == nil {
 		return errors.New("this node has no register yet")
 	}
 	head, err := r.ask(ctx, n, Request{Ask: AskHead})
-	if err != nil || head.Size <= have.Size() {
+	if err != nil {
 		return err
 	}
 	if len(head.Notes) != 1 {
 		return errors.New("the peer's head came without its note")
 	}
-	var leaves [][]byte
-	for at := have.Size(); at < head.Size; {
-		a, err := r.ask(ctx, n, Request{Ask: AskRange, From: at, To: head.Size})
-		if err != nil {
-			return err
-		}
-		if len(a.Leaves) == 0 || uint64(len(a.Leaves)) > head.Size-at {
-			return errors.New("the peer does not give out the leaves that its head covers")
-		}
-		leaves = append(leaves, a.Leaves...)
-		at += uint64(len(a.Leaves))
+	if head.Size <= have.Size() {
+		return r.contradicted(have, head.Notes[0])
 	}
-	notes := head.Notes
-	s, err := register.Accept(have, leaves, notes...)
-	if errors.Is(err, register.ErrSigners) {
-		a, e := r.ask(ctx, n, Request{Ask: AskNotes, From: have.Size(), To: head.Size})
-		if e != nil {
-			return e
+	if head.Size < was.Size {
+		return errors.New("the peer has less of the register than this node had before its disk was damaged")
+	}
+	s, leaves, notes, err := r.fetchFrom(ctx, n, have, head)
+	if err != nil && was.Size > 0 {
+		if have, err = r.genesis(); err == nil {
+			s, leaves, notes, err = r.fetchFrom(ctx, n, have, head)
 		}
-		notes = a.Notes
-		s, err = register.Accept(have, leaves, notes...)
 	}
 	if errors.Is(err, register.ErrUpgrade) {
 		r.mu.Lock()
@@ -139,28 +133,140 @@ func (r *Register) catchUp(ctx context.Context, n protocol.NodeID) error {
 	if err != nil {
 		return fmt.Errorf("the peer's register is not accepted: %w", err)
 	}
-	if tip := r.Tip(); tip.Size() > have.Size() {
+	if err := r.agrees(s, have.Size()); err != nil {
+		r.damage(err)
+		return err
+	}
+	if err := r.store(s, have.Size(), leaves, notes); err != nil {
+		return err
+	}
+	r.spread(s.Size())
+	if was.Size > 0 {
+		r.mended()
+	}
+	if s.Size() < head.Size {
+		r.Follow(n) // the next step of a long walk
+	}
+	return nil
+}
+
+// agrees compares a register that is to be accepted with what this node had
+// validated, signed or accepted before.
+func (r *Register) agrees(s *register.State, from uint64) error {
+	r.mu.Lock()
+	tip, was, signed := r.tip, r.was, r.signed
+	r.mu.Unlock()
+	if was.Size == 0 && tip.Size() > from {
 		// A secretariat node may be ahead of its checkpoint: what it has must
 		// be what is accepted now.
 		size := min(tip.Size(), s.Size())
 		mine, _ := tip.RootAt(size)
 		theirs, _ := s.RootAt(size)
 		if mine != theirs {
-			r.mu.Lock()
-			r.damaged = fmt.Errorf("%w: an accepted checkpoint differs from it", ErrDamaged)
-			r.mu.Unlock()
-			return ErrDamaged
+			return fmt.Errorf("%w: an accepted checkpoint differs from it", ErrDamaged)
 		}
 	}
-	return r.store(s, have.Size(), leaves, notes)
+	for _, m := range []signedMark{was, signed} {
+		if root, ok := s.RootAt(m.Size); ok && !m.Root.IsZero() && root != m.Root {
+			return fmt.Errorf("%w: an accepted checkpoint differs from what this node had accepted or signed", ErrDamaged)
+		}
+	}
+	return nil
+}
+
+// contradicted keeps a peer's note if the secretariat's signers signed another
+// history with it than the one accepted here.
+func (r *Register) contradicted(have *register.State, note []byte) error {
+	c, yes := have.Contradicts(note)
+	if !yes {
+		return nil
+	}
+	r.mu.Lock()
+	known := r.split != nil
+	r.split = ErrSplit
+	r.mu.Unlock()
+	if known {
+		return ErrSplit
+	}
+	r.o.Log.Error("the secretariat's signers signed two histories: the other note is kept, and this node stays with the register that it has", "size", c.Size)
+	if err := <-r.o.Disk.Enqueue(Change{Marks: map[string][]byte{markSplit: note}}); err != nil {
+		return fmt.Errorf("keep the other note: %w", err)
+	}
+	return ErrSplit
+}
+
+// fetchFrom fetches the leaves after a register and the notes that lead to a
+// peer's head, and accepts them.
+func (r *Register) fetchFrom(ctx context.Context, n protocol.NodeID, have *register.State, head Answer) (s *register.State, leaves, notes [][]byte, err error) {
+	c, err := register.ParseCheckpoint(head.Notes[0])
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if c.Size != head.Size || c.Network != r.o.Pinned {
+		return nil, nil, nil, errors.New("the peer's note is not of its head")
+	}
+	size, pages := 0, 0
+	for at, tried := have.Size(), have; at < head.Size; pages++ {
+		a, err := r.ask(ctx, n, Request{Ask: AskRange, From: at, To: head.Size})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		if len(a.Leaves) == 0 || uint64(len(a.Leaves)) > head.Size-at {
+			return nil, nil, nil, errors.New("the peer does not give out the leaves that its head covers")
+		}
+		for _, l := range a.Leaves {
+			size += len(l)
+		}
+		if size > catchBytes {
+			return nil, nil, nil, fmt.Errorf("the peer's leaves are more than %d MB", catchBytes>>20)
+		}
+		leaves = append(leaves, a.Leaves...)
+		at += uint64(len(a.Leaves))
+		if at < head.Size || pages > 0 {
+			// Each page is tried before the next is fetched, so that a peer
+			// cannot fill this node's memory with leaves that are none.
+			if tried, err = register.Replay(tried, a.Leaves); err != nil {
+				return nil, nil, nil, err
+			}
+		}
+	}
+	notes = head.Notes
+	s, leaves, err = accept(have, leaves, notes)
+	if errors.Is(err, register.ErrSigners) {
+		a, e := r.ask(ctx, n, Request{Ask: AskNotes, From: have.Size(), To: head.Size})
+		if e != nil {
+			return nil, nil, nil, e
+		}
+		notes = a.Notes
+		s, leaves, err = accept(have, leaves, notes)
+	}
+	return s, leaves, notes, err
+}
+
+// accept is register.Accept for as many of the leaves as the newest note
+// covers, since a long walk over changes of signers takes several steps.
+func accept(have *register.State, leaves, notes [][]byte) (*register.State, [][]byte, error) {
+	if len(notes) == 0 {
+		return nil, leaves, errors.New("accept checkpoint: no note came")
+	}
+	c, err := register.ParseCheckpoint(notes[len(notes)-1])
+	if err != nil {
+		return nil, leaves, err
+	}
+	if c.Size > have.Size() && c.Size-have.Size() < uint64(len(leaves)) {
+		leaves = leaves[:c.Size-have.Size()]
+	}
+	s, err := register.Accept(have, leaves, notes...)
+	return s, leaves, err
 }
 
 // Serve answers /alliance/register/1. Everything in the register is for every
 // member; signing, endorsing and submitting are for the secretariat's nodes.
+// The error wraps [ErrPeer].
 func (r *Register) Serve(ctx context.Context, from protocol.Node, req []byte) ([]byte, error) {
-	q, err := protocol.Decode[Request](req, maxMessage)
+	q, err := protocol.Decode[Request](req, MaxMessage)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrPeer, err)
 	}
 	a, err := r.answer(ctx, from, q)
 	if err != nil {
@@ -171,7 +277,7 @@ func (r *Register) Serve(ctx context.Context, from protocol.Node, req []byte) ([
 
 func fault(err error) string {
 	s := err.Error()
-	return s[:min(len(s), maxFault)]
+	return strings.ToValidUTF8(s[:min(len(s), maxFault)], "")
 }
 
 func (r *Register) answer(ctx context.Context, from protocol.Node, q Request) (Answer, error) {
@@ -183,16 +289,27 @@ func (r *Register) answer(ctx context.Context, from protocol.Node, q Request) (A
 	case AskHead:
 		r.mu.Lock()
 		defer r.mu.Unlock()
+		if r.was.Size > 0 {
+			return Answer{}, r.damaged // others are asked
+		}
 		return Answer{Size: r.accepted.Size(), Notes: [][]byte{r.note}}, nil
 	case AskRange:
 		return r.leaves(q.From, min(q.To, s.Size()))
 	case AskNotes:
 		return r.notes(s, q.From, min(q.To, s.Size()))
 	case AskPeers:
-		peers := r.o.Peers()
-		return Answer{Peers: peers[:min(len(peers), maxPeers)]}, nil
+		return Answer{Peers: fitting(r.o.Peers())}, nil
 	case TellNews:
-		if q.To > s.Size() {
+		switch {
+		case q.To <= s.Size():
+		case from.Org == r.o.Org && !r.o.Checkpoint.IsZero():
+			ctx, cancel := context.WithTimeout(ctx, newsWait)
+			defer cancel()
+			if err := r.catchUp(ctx, from.ID); err != nil {
+				return Answer{}, err
+			}
+			return Answer{Size: r.State().Size()}, nil
+		default:
 			r.Follow(from.ID)
 		}
 		return Answer{}, nil
@@ -216,6 +333,21 @@ func (r *Register) answer(ctx context.Context, from protocol.Node, q Request) (A
 		return Answer{Endorsement: &e}, err
 	}
 	return Answer{}, errors.New("this program does not know that request: it may be older than the peer's")
+}
+
+// fitting is as much of an address list as one answer holds.
+func fitting(list []PeerAddrs) []PeerAddrs {
+	size := 0
+	for i, p := range list {
+		size += 64
+		for _, a := range p.Addrs {
+			size += len(a) + 4
+		}
+		if i == maxPeers || size > peersBytes {
+			return list[:i]
+		}
+	}
+	return list
 }
 
 func (r *Register) leaves(from, to uint64) (a Answer, err error) {
@@ -252,7 +384,7 @@ func (r *Register) notes(s *register.State, from, to uint64) (a Answer, err erro
 	if n := len(sizes); n > 0 && (len(want) == 0 || want[len(want)-1] != sizes[n-1]) {
 		want = append(want, sizes[n-1])
 	}
-	for _, size := range want {
+	for _, size := range want[:min(len(want), register.MaxNotes)] {
 		b, err := r.o.Disk.Note(size)
 		if err != nil {
 			return a, err

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,10 @@ import (
 // leaf came in between.
 const submitTries = 8
 
+// newsWait is how long the secretariat's other nodes are waited for once a
+// checkpoint is accepted here.
+const newsWait = 3 * time.Second
+
 // Submit puts a signed operation into the register and returns the size at
 // which it is in, once a checkpoint covers it. On a member's node it asks a
 // connected node of the secretariat. An error says that it is not in, or, where
@@ -30,27 +35,37 @@ func (r *Register) Submit(ctx context.Context, signedOp []byte) (uint64, error) 
 	if r.o.Checkpoint.IsZero() {
 		return r.submitAway(ctx, signedOp)
 	}
+	var last error
 	for range submitTries {
-		size, retry, err := r.propose(ctx, so)
+		size, retry, err := r.propose(ctx, so, op)
 		if err == nil {
 			r.wakeGather()
 			if err := r.Wait(ctx, size); err != nil {
 				return 0, fmt.Errorf("submit %s: it is in the register at size %d, and the secretariat's signatures over it are still gathered: %w", op.Kind(), size, err)
 			}
+			// This node may be lost the moment after: its colleagues have the
+			// checkpoint by then.
+			short, cancel := context.WithTimeout(ctx, newsWait)
+			defer cancel()
+			r.until(short, func() bool { return r.told >= size })
 			return size, nil
 		}
 		if !retry || ctx.Err() != nil {
 			return 0, fmt.Errorf("submit %s: %w", op.Kind(), err)
 		}
+		last = err
 		if !pause(ctx, 200*time.Millisecond) {
 			return 0, ctx.Err()
 		}
 	}
-	return 0, fmt.Errorf("submit %s: other operations kept coming first: try again", op.Kind())
+	return 0, fmt.Errorf("submit %s: tried %d times: %w", op.Kind(), submitTries, last)
 }
 
 func (r *Register) submitAway(ctx context.Context, signedOp []byte) (uint64, error) {
 	s := r.State()
+	if s == nil {
+		return 0, errors.New("this node has no register yet")
+	}
 	err := errors.New("no node of the secretariat is connected: try again when one is")
 	for _, n := range r.o.Net.Connected() {
 		if n.Org != s.Secretariat() {
@@ -73,8 +88,9 @@ type outcome struct {
 }
 
 // propose makes a leaf of an operation, has it endorsed, and puts it through
-// Raft.
-func (r *Register) propose(ctx context.Context, so register.SignedOp) (size uint64, retry bool, err error) {
+// Raft. An operation that is in the register already, as after a try whose
+// answer was lost, is done.
+func (r *Register) propose(ctx context.Context, so register.SignedOp, op *register.Op) (size uint64, retry bool, err error) {
 	if err := r.Fault(); err != nil {
 		return 0, false, err
 	}
@@ -83,6 +99,11 @@ func (r *Register) propose(ctx context.Context, so register.SignedOp) (size uint
 	r.mu.Unlock()
 	if group == nil {
 		return 0, false, ErrNotHere
+	}
+	if tip.Version(op.Subject) >= op.Next {
+		if size, err := r.find(tip, so, op); err != nil || size > 0 {
+			return size, false, err
+		}
 	}
 	leaf, _, err := tip.Propose(max(r.o.Now().Unix(), tip.Time()), so)
 	if err != nil {
@@ -96,7 +117,7 @@ func (r *Register) propose(ctx context.Context, so register.SignedOp) (size uint
 	if err != nil {
 		return 0, true, err
 	}
-	o, err := protocol.Decode[outcome](b, maxMessage)
+	o, err := protocol.Decode[outcome](b, MaxMessage)
 	switch {
 	case err != nil:
 		return 0, false, err
@@ -106,6 +127,23 @@ func (r *Register) propose(ctx context.Context, so register.SignedOp) (size uint
 		return 0, false, errors.New(o.Fault)
 	}
 	return o.Size, false, nil
+}
+
+// find looks for an operation among the leaves since the one it was drafted on.
+func (r *Register) find(tip *register.State, so register.SignedOp, op *register.Op) (uint64, error) {
+	for at := op.BaseSize; at < tip.Size(); {
+		leaves, err := r.o.Disk.Leaves(at, min(tip.Size(), at+rangeLeaves))
+		if err != nil || len(leaves) == 0 {
+			return 0, err
+		}
+		for i, b := range leaves {
+			if l, err := register.DecodeLeaf(b); err == nil && bytes.Equal(l.Op, so.Op) {
+				return at + uint64(i) + 1, nil
+			}
+		}
+		at += uint64(len(leaves))
+	}
+	return 0, nil
 }
 
 // endorsements asks every signer at once and returns as soon as a majority has
@@ -167,9 +205,12 @@ func (r *Register) endorse(ctx context.Context, leaf []byte, prev crypto.Hash) (
 	defer cancel()
 	for {
 		r.mu.Lock()
-		tip, moved := r.tip, r.moved
+		tip, moved, behind := r.tip, r.moved, r.tip.Size() < r.signed.Size
 		r.mu.Unlock()
-		e, err := tip.Endorse(r.o.Node, r.o.Author, leaf, prev, r.o.Now().Unix())
+		e, err := register.Endorsement{}, fmt.Errorf("this signer has not applied again what it signed: %w", register.ErrRoot)
+		if !behind {
+			e, err = tip.Endorse(r.o.Node, r.o.Author, leaf, prev, r.o.Now().Unix())
+		}
 		if !errors.Is(err, register.ErrRoot) {
 			return e, err
 		}
@@ -220,10 +261,7 @@ func (r *Register) Apply(index uint64, data []byte) ([]byte, error) {
 	}
 	r.mu.Lock()
 	r.applied = index
-	if next.Size() > r.tip.Size() {
-		r.tip = next
-	}
-	r.stir()
+	r.advance(next)
 	r.mu.Unlock()
 	return protocol.Encode(o), nil
 }
@@ -255,9 +293,9 @@ func (r *Register) cosign(ctx context.Context, size uint64) ([]byte, error) {
 	defer cancel()
 	for {
 		r.mu.Lock()
-		if r.damaged != nil {
-			defer r.mu.Unlock()
-			return nil, r.damaged
+		if fault := errors.Join(r.damaged, r.split); fault != nil {
+			r.mu.Unlock()
+			return nil, fault
 		}
 		if r.tip.Size() >= size && r.tip.Size() >= r.signed.Size {
 			break // with mu held: one signature at a time
@@ -308,9 +346,9 @@ func (r *Register) gatherLoop(ctx context.Context) error {
 			late = true
 		}
 		r.mu.Lock()
-		tip, accepted := r.tip, r.accepted
+		tip, accepted, since := r.tip, r.accepted, r.tipAt
 		r.mu.Unlock()
-		if tip == nil || tip.Size() <= accepted.Size() || late && r.o.Now().Unix()-tip.Time() < 2 {
+		if tip == nil || tip.Size() <= accepted.Size() || late && r.o.Now().Sub(since) < 2*time.Second {
 			continue
 		}
 		// Each change of signers needs a note of its own, signed by old and new.
@@ -340,42 +378,42 @@ func (r *Register) checkpoint(ctx context.Context, tip *register.State, size uin
 			asked[n.ID] = true
 		}
 	}
-	var mu sync.Mutex
-	var notes [][]byte
 	leaves, err := r.o.Disk.Leaves(accepted.Size(), size)
 	if err != nil {
 		return err
 	}
-	done := make(chan error, len(asked)+1)
+	want, _ := tip.Checkpoint(size)
+	type reply struct {
+		note []byte
+		err  error
+	}
+	replies := make(chan reply, len(asked))
 	for id := range asked {
 		go func() {
-			var n []byte
-			var err error
-			if id == r.o.Node {
-				n, err = r.cosign(ctx, size)
-			} else {
-				var a Answer
-				if a, err = r.ask(ctx, id, Request{Ask: AskCosign, To: size}); err == nil && len(a.Notes) == 1 {
-					n = a.Notes[0]
+			n, err := r.noteOf(ctx, id, size)
+			if err == nil {
+				// One that is of something else must not spoil the merge.
+				var c register.Checkpoint
+				if c, err = register.ParseCheckpoint(n); err == nil && c != want {
+					err = errors.New("its note is of another checkpoint")
 				}
 			}
 			if err == nil {
-				mu.Lock()
-				notes = append(notes, n)
-				mu.Unlock()
+				n, err = tip.MergeNotes(n)
 			}
-			done <- err
+			replies <- reply{n, err}
 		}()
 	}
+	var notes [][]byte
 	var last error
 	for range asked {
-		if err := <-done; err != nil {
-			last = err
+		x := <-replies
+		if x.err != nil {
+			last = x.err
 			continue
 		}
-		mu.Lock()
+		notes = append(notes, x.note)
 		merged, err := tip.MergeNotes(notes...)
-		mu.Unlock()
 		if err != nil {
 			last = err
 			continue
@@ -388,22 +426,56 @@ func (r *Register) checkpoint(ctx context.Context, tip *register.State, size uin
 		if err := r.store(s, accepted.Size(), nil, [][]byte{merged}); err != nil {
 			return err
 		}
-		r.news(size)
+		r.news(ctx, size)
 		return nil
 	}
 	return last
 }
 
-// news tells connected nodes that there is a newer checkpoint.
-func (r *Register) news(size uint64) {
-	b := protocol.Encode(Request{Ask: TellNews, To: size})
-	for _, n := range r.o.Net.Connected() {
-		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			defer cancel()
-			r.o.Net.Call(ctx, n.ID, ProtoRegister, b)
-		}()
+// noteOf asks a signer, or this node itself, for its note.
+func (r *Register) noteOf(ctx context.Context, id protocol.NodeID, size uint64) ([]byte, error) {
+	if id == r.o.Node {
+		return r.cosign(ctx, size)
 	}
+	a, err := r.ask(ctx, id, Request{Ask: AskCosign, To: size})
+	if err == nil && len(a.Notes) != 1 {
+		err = errors.New("the answer holds no note")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.Notes[0], nil
+}
+
+// news tells connected nodes that there is a newer checkpoint, and waits a
+// moment until those of the secretariat have accepted it too: if this node is
+// lost then, the note that leads there is not lost with it.
+func (r *Register) news(ctx context.Context, size uint64) {
+	q := protocol.Encode(Request{Ask: TellNews, To: size})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), newsWait+time.Second)
+	var all, colleagues sync.WaitGroup
+	for _, n := range r.o.Net.Connected() {
+		tell := func() { r.o.Net.Call(ctx, n.ID, ProtoRegister, q) }
+		if n.Org == r.o.Org {
+			colleagues.Go(tell)
+		} else {
+			all.Go(tell)
+		}
+	}
+	told := make(chan struct{})
+	go func() {
+		colleagues.Wait()
+		close(told)
+		all.Wait()
+		cancel()
+	}()
+	wait := time.NewTimer(newsWait)
+	defer wait.Stop()
+	select {
+	case <-told:
+	case <-wait.C:
+	}
+	r.spread(size)
 }
 
 // timeLoop moves leaf time once a day when nothing else does.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,7 +73,11 @@ var (
 	// ErrNotHere: only a secretariat node does this.
 	ErrNotHere = errors.New("only a node of the secretariat does this")
 	// ErrDamaged: leaves on this disk are not those that were accepted.
-	ErrDamaged = errors.New("the register on this disk is damaged: this node signs and endorses nothing; records are kept; replace the node, or, on a member's node, fetch the register anew")
+	ErrDamaged = errors.New("the register on this disk is damaged: this node signs and endorses nothing; records are kept and served, and the register is fetched anew from peers")
+	// ErrMended: it was damaged, and is whole again.
+	ErrMended = errors.New("the register on this disk was damaged and has been fetched anew: look at the disk, and restart this node of the secretariat, before it signs again")
+	// ErrSplit: the secretariat's signers signed two histories.
+	ErrSplit = errors.New("the secretariat's signers signed two different registers: this node keeps the one that it accepted first, and the other's note as proof; records go on; tell the alliance's officers")
 )
 
 // Register is this node's copy. New builds it, Run runs it.
@@ -83,11 +88,15 @@ type Register struct {
 	accepted *register.State // at the newest accepted checkpoint; nil before genesis
 	note     []byte          // its note
 	tip      *register.State // secretariat: validated and durable, perhaps not accepted yet
+	tipAt    time.Time       // since when
 	signed   signedMark
+	was      signedMark // while accepted is less than what was accepted before damage: that
 	damaged  error
-	upgrade  error // the register needs a newer program from here on
+	upgrade  error  // the register needs a newer program from here on
+	split    error  // another history was signed
+	told     uint64 // the secretariat's other nodes have accepted as much, or were waited for
 	applied  uint64
-	moved    chan struct{} // closed and renewed when tip or accepted moves
+	moved    chan struct{} // closed and renewed when tip, accepted or told moves
 	group    Group
 
 	follow chan protocol.NodeID
@@ -104,10 +113,13 @@ type signedMark struct {
 const (
 	markSigned  = "signed"
 	markApplied = "applied"
+	markSplit   = "split"
 )
 
 // New reads the register from disk, applies every leaf again, and compares the
-// root with the accepted checkpoint.
+// root with the accepted checkpoint. Where that shows damage, it opens with
+// what is good of it and says so by [Register.Fault]: records are served, peers
+// are asked for the register, and nothing is signed.
 func New(o Options) (*Register, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -137,61 +149,160 @@ func (r *Register) load() error {
 	if err != nil {
 		return err
 	}
-	if n == 0 {
-		return nil
-	}
 	size, err := d.Accepted()
 	if err != nil {
 		return err
 	}
-	leaves, err := d.Leaves(0, n)
+	if n == 0 || size == 0 {
+		return nil // nothing was entered, or not to its end
+	}
+	leaves, lost := r.readLeaves(n)
+	if len(leaves) == 0 {
+		return fmt.Errorf("%w, its first leaf too: replace this node: %v", ErrDamaged, lost)
+	}
+	s, err := register.Begin(r.o.Pinned, leaves[0])
 	if err != nil {
 		return err
 	}
-	if size == 0 || size > n {
-		return fmt.Errorf("%w: no accepted checkpoint for it", ErrDamaged)
+	good, fault := prefix(s, leaves[1:min(uint64(len(leaves)), size)])
+	note, err := d.Note(size)
+	if err == nil && fault == nil && good.Size() == size {
+		_, err = register.VerifyCheckpoint(good, note)
 	}
-	if r.note, err = d.Note(size); err != nil {
-		return err
-	}
-	c, err := register.ParseCheckpoint(r.note)
-	if err != nil {
-		return fmt.Errorf("%w: %v", ErrDamaged, err)
-	}
-	if c.Network != r.o.Pinned {
-		return fmt.Errorf("it is of network %s, and this node was set up for %s", c.Network.Short(), r.o.Pinned.Short())
-	}
-	s, err := register.Load(leaves[:size], [32]byte(c.Root))
-	if err != nil {
-		return fmt.Errorf("%w: %v", ErrDamaged, err)
-	}
-	if _, err := register.VerifyCheckpoint(s, r.note); err != nil {
-		return fmt.Errorf("%w: %v", ErrDamaged, err)
-	}
-	r.accepted, r.tip = s, s
-	if r.tip, err = register.Replay(s, leaves[size:]); err != nil {
-		r.tip, r.damaged = s, fmt.Errorf("%w: %v", ErrDamaged, err)
-	}
-	if b, err := d.Mark(markApplied); err != nil {
-		return err
-	} else if b != nil {
-		if r.applied, err = protocol.Decode[uint64](b, 16); err != nil {
-			return fmt.Errorf("%w: %v", ErrDamaged, err)
+	if err == nil && good.Size() == size {
+		r.accepted, r.note = good, note
+	} else {
+		r.was = signedMark{Size: size}
+		if c, err := register.ParseCheckpoint(note); err == nil && c.Size == size {
+			r.was.Root = c.Root
+		}
+		r.damaged = fmt.Errorf("%w: leaf %d of %d, %v", ErrDamaged, good.Size(), size, errors.Join(lost, fault, err))
+		if r.accepted, err = r.trusted(s, good, leaves); err != nil {
+			return err
 		}
 	}
-	b, err := d.Mark(markSigned)
-	if err != nil {
+	r.tip = r.accepted
+	if err := r.loadMarks(); err != nil {
 		return err
 	}
-	if b != nil {
-		if r.signed, err = protocol.Decode[signedMark](b, 64); err != nil {
-			return fmt.Errorf("%w: %v", ErrDamaged, err)
-		}
-		if root, ok := r.tip.RootAt(r.signed.Size); ok && root != r.signed.Root {
-			r.damaged = fmt.Errorf("%w: it differs from what this node signed", ErrDamaged)
-		}
+	if r.damaged != nil || r.o.Checkpoint.IsZero() {
+		return nil
+	}
+	// A secretariat node's leaves may go beyond what is accepted. Where they
+	// are damaged, Raft's log has them, and is applied again.
+	tip, fault := prefix(good, leaves[min(uint64(len(leaves)), size):])
+	if fault != nil || tip.Size() < n {
+		r.o.Log.Error("leaves that are not accepted yet are damaged; they are applied again from the log", "from", tip.Size(), "of", n)
+		r.applied = 0
+	}
+	r.tip = tip
+	if root, ok := tip.RootAt(r.signed.Size); ok && root != r.signed.Root {
+		r.damaged = fmt.Errorf("%w: it differs from what this node signed", ErrDamaged)
 	}
 	return nil
+}
+
+// readLeaves reads as many leaves as can be read, from the first on.
+func (r *Register) readLeaves(n uint64) (leaves [][]byte, err error) {
+	for at := uint64(0); at < n; {
+		page, err := r.o.Disk.Leaves(at, min(n, at+rangeLeaves))
+		leaves = append(leaves, page...)
+		if at += uint64(len(page)); err != nil || len(page) == 0 {
+			return leaves, err
+		}
+	}
+	return leaves, nil
+}
+
+// prefix applies as many leaves as can be applied.
+func prefix(s *register.State, leaves [][]byte) (*register.State, error) {
+	for _, l := range leaves {
+		next, err := register.Apply(s, l)
+		if err != nil {
+			return s, err
+		}
+		s = next
+	}
+	return s, nil
+}
+
+// trusted is how far a damaged register may be used until it is fetched anew:
+// as far as it applies, but where a kept note shows that it was changed before,
+// no further than the newest note that still stands.
+func (r *Register) trusted(first, s *register.State, leaves [][]byte) (*register.State, error) {
+	sizes, err := r.o.Disk.NoteSizes(0, s.Size())
+	if err != nil {
+		return first, nil
+	}
+	slices.Sort(sizes)
+	stands := uint64(1)
+	for _, size := range sizes {
+		note, err := r.o.Disk.Note(size)
+		if err != nil {
+			continue
+		}
+		if _, err := register.VerifyCheckpoint(s, note); err != nil {
+			return register.Replay(first, leaves[1:stands])
+		}
+		stands = size
+	}
+	if s.Size() == r.was.Size { // the note at its end is the one that does not stand
+		return register.Replay(first, leaves[1:stands])
+	}
+	return s, nil
+}
+
+func (r *Register) loadMarks() error {
+	b, err := r.o.Disk.Mark(markApplied)
+	if err == nil && b != nil {
+		r.applied, err = protocol.Decode[uint64](b, 16)
+	}
+	if err != nil { // Raft's log is applied again from its beginning
+		r.o.Log.Error("the number of the newest applied entry is lost", "err", err)
+		r.applied = 0
+	}
+	b, err = r.o.Disk.Mark(markSigned)
+	if err == nil && b != nil {
+		r.signed, err = protocol.Decode[signedMark](b, 64)
+	}
+	if err != nil {
+		r.damaged = fmt.Errorf("%w: what this node signed last is lost, so it must be replaced: %v", ErrDamaged, err)
+	}
+	if b, err := r.o.Disk.Mark(markSplit); err == nil && b != nil {
+		r.split = ErrSplit
+	}
+	return nil
+}
+
+// damage notes that this copy is not the one that others have.
+func (r *Register) damage(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.damaged == nil {
+		r.o.Log.Error("the register is damaged", "err", err)
+		r.damaged = err
+	}
+}
+
+// mended notes that a damaged register was fetched anew. A member's node goes
+// on; one of the secretariat signs again after a person restarted it.
+func (r *Register) mended() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.o.Log.Info("the register was fetched anew")
+	r.was = signedMark{}
+	if r.damaged = nil; !r.o.Checkpoint.IsZero() {
+		r.damaged = fmt.Errorf("%w (%w)", ErrMended, ErrDamaged)
+	}
+}
+
+// genesis is the register's beginning, which is pinned.
+func (r *Register) genesis() (*register.State, error) {
+	l, err := r.o.Disk.Leaves(0, 1)
+	if err != nil {
+		return nil, err
+	}
+	return register.Begin(r.o.Pinned, l[0])
 }
 
 // State is the register at the newest accepted checkpoint, nil before any.
@@ -221,8 +332,11 @@ func (r *Register) Note() []byte {
 func (r *Register) Fault() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.damaged != nil {
+	switch {
+	case r.damaged != nil:
 		return r.damaged
+	case r.split != nil:
+		return r.split
 	}
 	return r.upgrade
 }
@@ -258,10 +372,11 @@ func (r *Register) Enter(leaves, notes [][]byte) error {
 	if err != nil {
 		return err
 	}
-	if s, err = register.Accept(s, leaves[1:], notes...); err != nil {
+	s, rest, err := accept(s, leaves[1:], notes)
+	if err != nil {
 		return fmt.Errorf("enter register: %w", err)
 	}
-	return r.store(s, 0, leaves, notes)
+	return r.store(s, 0, leaves[:1+len(rest)], notes)
 }
 
 // store makes leaves and notes durable and then shows the new state.
@@ -281,14 +396,28 @@ func (r *Register) store(s *register.State, first uint64, leaves, notes [][]byte
 	if r.accepted == nil || s.Size() > r.accepted.Size() {
 		r.accepted, r.note = s, notes[len(notes)-1]
 	}
-	if r.tip == nil || s.Size() > r.tip.Size() {
-		r.tip = s
-	}
-	r.stir()
+	r.advance(s)
 	now := r.accepted
 	r.mu.Unlock()
 	r.tell(now)
 	return nil
+}
+
+// advance moves the tip, if it is further. Called with mu held.
+func (r *Register) advance(s *register.State) {
+	if r.tip == nil || s.Size() > r.tip.Size() {
+		r.tip, r.tipAt = s, r.o.Now()
+	}
+	r.stir()
+}
+
+// spread notes up to which size the secretariat's other nodes have accepted,
+// or were waited for.
+func (r *Register) spread(size uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = max(r.told, size)
+	r.stir()
 }
 
 // stir wakes whoever waits for the register to move. Called with mu held.
@@ -310,9 +439,14 @@ func (r *Register) tell(s *register.State) {
 
 // Wait returns once the accepted register has reached a size.
 func (r *Register) Wait(ctx context.Context, size uint64) error {
+	return r.until(ctx, func() bool { return r.accepted != nil && r.accepted.Size() >= size })
+}
+
+// until returns once a condition holds, which is asked with mu held.
+func (r *Register) until(ctx context.Context, holds func() bool) error {
 	for {
 		r.mu.Lock()
-		done, moved := r.accepted != nil && r.accepted.Size() >= size, r.moved
+		done, moved := holds(), r.moved
 		r.mu.Unlock()
 		if done {
 			return nil

@@ -2,10 +2,12 @@ package membership
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
@@ -72,18 +74,34 @@ func (r *Register) Restore(in io.Reader) error {
 		return b, err
 	}
 	r.mu.Lock()
-	tip := r.tip
+	tip, damaged := r.tip, r.damaged
 	r.mu.Unlock()
+	switch {
+	case damaged != nil:
+		return damaged
+	case tip == nil:
+		return errors.New("restore snapshot: this node has no register yet")
+	}
 	var change Change
 	change.First = tip.Size()
 	next := tip
+	var ours [][]byte // a run of our own leaves, to compare
 	for i := range head[1] {
 		leaf, err := get(protocol.MaxLeaf)
 		if err != nil {
 			return fmt.Errorf("read snapshot: leaf %d: %w", i, err)
 		}
 		if i < tip.Size() {
-			continue // compared by root below
+			if len(ours) == 0 {
+				if ours, err = r.o.Disk.Leaves(i, min(tip.Size(), i+rangeLeaves)); err != nil {
+					return fmt.Errorf("read snapshot: %w", err)
+				}
+			}
+			if len(ours) == 0 || !bytes.Equal(leaf, ours[0]) {
+				return fmt.Errorf("read snapshot: leaf %d is not the one of this node's register", i)
+			}
+			ours = ours[1:]
+			continue
 		}
 		if next, err = register.Apply(next, leaf); err != nil {
 			return fmt.Errorf("read snapshot: leaf %d does not follow this node's register: %w", i, err)
@@ -93,6 +111,9 @@ func (r *Register) Restore(in io.Reader) error {
 	change.Marks = map[string][]byte{markApplied: protocol.Encode(head[0])}
 	for range head[2] {
 		name, err := get(1024)
+		if err == nil && !strings.HasPrefix(string(name), markDesk) {
+			err = errors.New("it has a mark that is none of the desk's")
+		}
 		if err != nil {
 			return fmt.Errorf("read snapshot: %w", err)
 		}
@@ -108,10 +129,7 @@ func (r *Register) Restore(in io.Reader) error {
 	}
 	r.mu.Lock()
 	r.applied = max(r.applied, head[0])
-	if next.Size() > r.tip.Size() {
-		r.tip = next
-	}
-	r.stir()
+	r.advance(next)
 	r.mu.Unlock()
 	return nil
 }

@@ -1,6 +1,8 @@
 package membership
 
 import (
+	"errors"
+
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
@@ -22,8 +24,10 @@ const (
 	AskCosign  Ask = 4 // the asked signer's own note at size To
 	AskEndorse Ask = 5 // the asked signer's endorsement of Leaf on Root
 	AskSubmit  Ask = 6 // put Op into the register
-	TellNews   Ask = 7 // there is an accepted checkpoint of size To; no answer is needed
-	AskPeers   Ask = 8 // where nodes can be reached, as far as the asked one knows
+	// TellNews: there is an accepted checkpoint of size To. A secretariat node
+	// answers another one when it has accepted it too, or cannot.
+	TellNews Ask = 7
+	AskPeers Ask = 8 // where nodes can be reached, as far as the asked one knows
 )
 
 // Request is one message of /alliance/register/1.
@@ -47,13 +51,21 @@ type Answer struct {
 	Peers       []PeerAddrs           `cbor:"6,keyasint,omitempty"`
 }
 
-// Limits of the messages.
+// MaxMessage is the most bytes of a request or an answer.
+const MaxMessage = 8 << 20
+
+// ErrPeer marks a request that no honest peer makes; the peer pays for it.
+var ErrPeer = errors.New("the peer's request is not one that an honest node makes")
+
+// Limits of the messages, and of what is taken from one peer at a time.
 const (
-	maxMessage  = 8 << 20
 	rangeBytes  = 4 << 20
 	rangeLeaves = 4000
 	maxFault    = 1000
 	maxPeers    = 4000
+	peersBytes  = 2 << 20
+	catchBytes  = 256 << 20
+	maxEnrol    = protocol.MaxOp + 1024
 )
 
 // EnrolRequest is what a newcomer sends to the enrolment listener: the token
