@@ -78,9 +78,9 @@ func (d recordDisk) Outbox() (map[uint64][]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read outbox: entry %q has no number", name)
 		}
-		if out[n], err = d.s.OutboxEntry(name); err != nil {
-			return nil, err
-		}
+		// One that is lost comes as nothing: it stays, is told of, and does
+		// not hold up the others.
+		out[n], _ = d.s.OutboxEntry(name)
 	}
 	return out, nil
 }
@@ -100,6 +100,9 @@ func (d recordDisk) Enqueue(c replica.Change) <-chan error {
 	}
 	for _, e := range c.Refills {
 		b.Restore(e)
+	}
+	for _, x := range c.Releases {
+		b.Release(x.Feed, x.From, x.To)
 	}
 	for _, r := range c.Receipts {
 		got, err := protocol.Decode[protocol.Receipt](r.Body, protocol.MaxReceipt)
@@ -206,6 +209,23 @@ func (w wire) Open(ctx context.Context, to protocol.NodeID, proto string) (repli
 
 func (w wire) Call(ctx context.Context, to protocol.NodeID, proto string, req []byte) ([]byte, error) {
 	return w.t.Call(ctx, to, proto, req)
+}
+
+// junkCost is the bytes of its quota that a peer pays for a request that no
+// honest node makes.
+const junkCost = 1 << 20
+
+// blame tells a peer that its request was wrong, where it was, and lets it pay.
+func (n *Node) blame(h func(context.Context, protocol.Node, []byte) ([]byte, error)) func(context.Context, protocol.Node, []byte) ([]byte, error) {
+	return func(ctx context.Context, from protocol.Node, req []byte) ([]byte, error) {
+		b, err := h(ctx, from, req)
+		if errors.Is(err, replica.ErrPeer) || errors.Is(err, membership.ErrPeer) {
+			n.log.Info("a peer's request is not one that an honest node makes", "peer", from.ID.Short(), "err", err)
+			n.tr.Charge(from.ID, junkCost)
+			return nil, &transport.Error{Code: transport.Invalid}
+		}
+		return b, err
+	}
 }
 
 // machine is the secretariat's state machine as Raft sees it.

@@ -211,8 +211,8 @@ func (n *Node) Run(ctx context.Context) error {
 // compose makes what needs a register.
 func (n *Node) compose() (err error) {
 	n.rep, err = replica.New(replica.Options{Org: n.id.Org, Node: n.id.Node, Key: n.keys.Author, Disk: recordDisk{n.store}, Net: connections{n},
-		Keys: n.ring, Members: func() protocol.Members { return n.reg.State() }, Random: random, Now: n.now, Log: n.log,
-		HeadWait: n.cfg.HeadWait.Duration, RepairEvery: n.cfg.RepairEvery.Duration, OnRecord: n.onRecord})
+		Keys: n.ring, Members: func() replica.Members { return n.reg.State() }, Random: random, Now: n.now, Log: n.log,
+		HeadWait: n.cfg.HeadWait.Duration, RepairEvery: n.cfg.RepairEvery.Duration, OnRecord: n.onRecord, OnAhead: n.reg.Follow})
 	if err != nil {
 		return err
 	}
@@ -220,16 +220,27 @@ func (n *Node) compose() (err error) {
 		return err
 	}
 	t := n.tr
+	// One stream of each kind lives as long as a connection, and one more while
+	// it is replaced.
+	t.SetRules(replica.ProtoPush, transport.Rules{MaxFrame: replica.MaxPushFrame, Streams: 4})
+	t.SetRules(replica.ProtoFrontier, transport.Rules{MaxFrame: replica.MaxFrontierFrame, Streams: 8})
+	t.SetRules(replica.ProtoFetch, transport.Rules{MaxFrame: replica.MaxFetchFrame, Streams: 4, InFlight: 4})
+	t.SetRules(replica.ProtoReceipt, transport.Rules{MaxFrame: replica.MaxReceiptFrame, Streams: 4, InFlight: 4})
+	t.SetRules(membership.ProtoRegister, transport.Rules{MaxFrame: membership.MaxMessage, Streams: 4, InFlight: 16})
 	t.Handle(replica.ProtoPush, func(ctx context.Context, from protocol.Node, s *transport.Stream) { n.rep.ServePush(ctx, from, s) })
 	t.Handle(replica.ProtoFrontier, func(ctx context.Context, from protocol.Node, s *transport.Stream) { n.rep.ServeFrontier(ctx, from, s) })
-	t.Serve(replica.ProtoFetch, n.rep.ServeFetch)
-	t.Serve(replica.ProtoReceipt, n.rep.ServeReceipt)
-	t.Serve(membership.ProtoRegister, n.reg.Serve)
+	t.Serve(replica.ProtoFetch, n.blame(n.rep.ServeFetch))
+	t.Serve(replica.ProtoReceipt, n.blame(n.rep.ServeReceipt))
+	t.Serve(membership.ProtoRegister, n.blame(n.reg.Serve))
 	t.Notify(func(p protocol.Node) {
 		n.reg.Follow(p.ID)
 		n.rep.OnConnect(p)
 	}, n.rep.OnDisconnect)
 	if n.sign.IsZero() {
+		return nil
+	}
+	if err := n.reg.Fault(); errors.Is(err, membership.ErrDamaged) {
+		n.log.Error("this node takes no part in ordering the register", "err", err)
 		return nil
 	}
 	sameOrg := func(p protocol.Node) error {

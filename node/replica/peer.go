@@ -2,6 +2,8 @@ package replica
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,16 +20,29 @@ type peer struct {
 	repair  chan struct{} // a comparison of frontiers is due
 	batches chan ReceiptBatch
 	spread  atomic.Bool // a comparison is planned for what others brought
+	unsure  atomic.Bool // it answered the head check and could not be sure
+	since   time.Time   // connected
 	mu      sync.Mutex
-	passed  map[protocol.FeedID]uint64 // receipts handed to it in this connection
+	passed  map[protocol.FeedID]uint64 // feed versions whose receipts were handed over on this connection
+	forks   map[protocol.FeedID]bool   // proofs handed over on this connection
 	synced  time.Time                  // last frontier comparison that ended well
-	failed  string
 }
 
+// item is a record to push. A large one is read from the disk when its turn
+// comes, so that a slow peer costs little memory.
 type item struct {
 	feed *feed
-	rec  *protocol.Record
+	seq  uint64
+	rec  *protocol.Record // nil: on the disk
 }
+
+// queued is how many records wait for a slow peer before they are left to the
+// comparison of frontiers, and largeItem from which size on one is not kept in
+// memory for it.
+const (
+	queued    = 2048
+	largeItem = 16 << 10
+)
 
 // OnConnect starts work with a peer whose hello was accepted.
 func (r *Replica) OnConnect(n protocol.Node) {
@@ -45,7 +60,8 @@ func (r *Replica) OnConnect(n protocol.Node) {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.ctx)
-	p := &peer{node: n, stop: cancel, queue: make(chan item, 4096), repair: make(chan struct{}, 1), batches: make(chan ReceiptBatch, 64), passed: map[protocol.FeedID]uint64{}}
+	p := &peer{node: n, stop: cancel, since: r.o.Now(), queue: make(chan item, queued), repair: make(chan struct{}, 1), batches: make(chan ReceiptBatch, 64),
+		passed: map[protocol.FeedID]uint64{}, forks: map[protocol.FeedID]bool{}}
 	r.peers[n.ID] = p
 	r.group.Go(func() error { r.pushLoop(ctx, p); return nil })
 	r.group.Go(func() error { r.repairLoop(ctx, p); return nil })
@@ -63,8 +79,11 @@ func (r *Replica) OnDisconnect(id protocol.NodeID) {
 }
 
 // RegisterMoved tells the replica of a newer register: what waited for it is
-// asked for again, and the outbox looked at.
+// asked for again, held links are judged again, and the outbox looked at.
 func (r *Replica) RegisterMoved() {
+	r.mu.Lock()
+	r.moved = true
+	r.mu.Unlock()
 	for _, p := range r.connected() {
 		r.needRepair(p.node.ID)
 	}
@@ -76,11 +95,10 @@ func (r *Replica) RegisterMoved() {
 func (r *Replica) Acquaintances() []protocol.OrgID {
 	seen := map[protocol.OrgID]bool{}
 	for _, f := range r.allFeeds() {
-		f.mu.Lock()
-		c := f.tip
-		f.mu.Unlock()
-		for _, o := range readersOf(&c) {
-			seen[o] = true
+		if c := f.chain(); c.Seq > 0 {
+			for _, o := range readersOf(&c) {
+				seen[o] = true
+			}
 		}
 	}
 	out := make([]protocol.OrgID, 0, len(seen))
@@ -119,13 +137,21 @@ func (r *Replica) peer(id protocol.NodeID) *peer {
 
 // announce queues a durable record to every connected node that may have it. A
 // full queue is dropped: the frontier finds what it held.
-func (r *Replica) announce(f *feed, rec *protocol.Record) {
+func (r *Replica) announce(f *feed, c *protocol.Chain, rec *protocol.Record) {
+	it := item{f, rec.Core().Seq, rec}
+	size := len(rec.CoreBytes())
+	for i := range rec.Core().Sections() {
+		size += len(rec.Section(i))
+	}
+	if size > largeItem {
+		it.rec = nil
+	}
 	for _, p := range r.connected() {
-		if !r.entitled(f, rec, p.node.Org).Core {
+		if !r.entitledBy(f.id, c, rec, p.node.Org).Core {
 			continue
 		}
 		select {
-		case p.queue <- item{f, rec}:
+		case p.queue <- it:
 		default:
 			r.needRepair(p.node.ID)
 		}
@@ -161,6 +187,7 @@ func (r *Replica) pushLoop(ctx context.Context, p *peer) {
 			continue
 		}
 		r.pushOn(ctx, p, s, first)
+		r.needRepair(p.node.ID) // what was on its way may not have arrived
 	}
 }
 
@@ -182,8 +209,9 @@ func (r *Replica) pushOn(ctx context.Context, p *peer, s Stream, next item) {
 		frames = frames[:0]
 		size := 0
 		for more := true; more; {
-			b := r.pushFrame(p, next)
-			frames, size = append(frames, b), size+len(b)
+			if b := r.pushFrame(p, next); b != nil {
+				frames, size = append(frames, b), size+len(b)
+			}
 			if size > pageBytes {
 				break
 			}
@@ -205,43 +233,66 @@ func (r *Replica) pushOn(ctx context.Context, p *peer, s Stream, next item) {
 }
 
 // pushFrame encodes a record for one peer: the sections it may have, as far as
-// they go at once.
+// they go at once. It is nil where the record cannot be read.
 func (r *Replica) pushFrame(p *peer, it item) []byte {
-	env := it.rec.Envelope(r.entitled(it.feed, it.rec, p.node.Org))
-	left := protocol.MaxInline
-	for i, s := range env.Sections {
-		if left -= len(s); left < 0 {
-			env.Sections[i] = nil
+	rec := it.rec
+	if rec == nil {
+		if rec, _ = r.record(it.feed, it.seq); rec == nil {
+			return nil
 		}
 	}
-	return protocol.Encode(Push{Record: &env, Feed: it.rec.Feed(), Seq: it.rec.Core().Seq})
+	env := rec.Envelope(r.entitled(it.feed, rec, p.node.Org))
+	trim(&env)
+	return protocol.Encode(Push{Record: &env, Feed: rec.Feed(), Seq: it.seq})
+}
+
+// trim leaves out what does not go inline, and returns the bytes of what does.
+func trim(env *protocol.Envelope) (size int) {
+	for i, s := range env.Sections {
+		if size+len(s) > protocol.MaxInline {
+			env.Sections[i] = nil
+			continue
+		}
+		size += len(s)
+	}
+	return size
 }
 
 // readAnswers takes verdicts and receipts from the other end of a push stream.
 func (r *Replica) readAnswers(ctx context.Context, p *peer, s Stream) {
+	quota := r.pushers.of(p.node.ID)
 	for {
 		b, err := s.Read()
 		if err != nil {
 			return
 		}
-		a, err := protocol.Decode[PushAnswer](b, maxWireFrame)
+		a, err := protocol.Decode[PushAnswer](b, MaxPushFrame)
 		if err != nil {
 			r.o.Log.Warn("peer answers in no known form", "peer", p.node.ID.Short())
+			r.charge(ctx, quota, dropCost)
+			s.Abuse()
+			return
+		}
+		if !r.charge(ctx, quota, 1+len(a.Receipts)+len(a.Verdicts)) {
 			return
 		}
 		for _, rc := range a.Receipts {
 			if err := r.keepReceipt(rc); err != nil {
 				r.o.Log.Debug("receipt not kept", "peer", p.node.ID.Short(), "err", err)
+				if errors.Is(err, protocol.ErrDrop) {
+					r.charge(ctx, quota, dropCost)
+				}
 			}
 		}
 		for _, v := range a.Verdicts {
 			switch v.Verdict {
 			case Want:
-				if frame := r.wantedFrame(p, v); frame != nil && s.Write(frame) != nil {
+				frame := r.wantedFrame(p, v)
+				if !r.charge(ctx, quota, wantCost+len(frame)/4096) || frame != nil && s.Write(frame) != nil {
 					return
 				}
 			case Refuse:
-				r.o.Log.Info("peer refused a record", "peer", p.node.ID.Short(), "feed", v.Feed.Short(), "seq", v.Seq, "code", v.Code)
+				r.o.Log.Debug("peer refused a record", "peer", p.node.ID.Short(), "feed", v.Feed.Short(), "seq", v.Seq, "code", v.Code)
 			}
 		}
 	}
@@ -252,34 +303,50 @@ func (r *Replica) wantedFrame(p *peer, v PushVerdict) []byte {
 	if rec == nil {
 		return nil
 	}
-	out := Push{Feed: v.Feed, Seq: v.Seq}
-	size := 0
-	for _, i := range v.Sections {
-		if b := rec.Section(int(i)); b != nil && e.Section(int(i)) && size+len(b) < maxWireFrame-4096 {
-			out.Sections = append(out.Sections, Section{i, b})
-			size += len(b)
-		}
-	}
+	out := Push{Feed: v.Feed, Seq: v.Seq, Sections: pick(rec, e, v.Sections)}
 	if len(out.Sections) == 0 {
 		return nil
 	}
 	return protocol.Encode(out)
 }
 
+// pick returns those of the wanted sections that an entitlement allows and that
+// are here, each once, as many as one message holds.
+func pick(rec *protocol.Record, e protocol.Entitlement, want []uint64) (out []Section) {
+	size := 0
+	for n, i := range want {
+		if i >= protocol.MaxSections || slices.Contains(want[:n], i) || !e.Section(int(i)) {
+			continue
+		}
+		b := rec.Section(int(i))
+		if b == nil || size+len(b) > protocol.MaxSection {
+			continue
+		}
+		out = append(out, Section{i, b})
+		size += len(b)
+	}
+	return out
+}
+
 // lookup returns a record and what an organisation may have of it, nil where
-// that is nothing or it is not here.
+// that is nothing or it is not here. A feed that is unknown and one that is not
+// the organisation's take the same way.
 func (r *Replica) lookup(id protocol.FeedID, seq uint64, org protocol.OrgID) (*protocol.Record, protocol.Entitlement) {
-	f := r.feed(id, false)
-	if f == nil {
+	var c protocol.Chain
+	f := r.feed(id)
+	if f != nil {
+		c = f.chain()
+	}
+	if seq == 0 || seq > protocol.EntitledFeed(r.members(), &c, org) {
 		return nil, protocol.Entitlement{}
 	}
-	rec, err := r.o.Disk.Record(id, seq)
-	if err != nil {
+	rec, _ := r.record(f, seq)
+	if rec == nil {
 		return nil, protocol.Entitlement{}
 	}
-	e := r.entitled(f, rec, org)
+	e := r.entitledBy(id, &c, rec, org)
 	if !e.Core {
-		return nil, e
+		return nil, protocol.Entitlement{}
 	}
 	return rec, e
 }

@@ -87,12 +87,18 @@ type Opened struct {
 	Err error // wraps protocol.ErrUnreadable where it did not open
 }
 
-// ErrNotAReader: the record is here as ciphertext only.
-var ErrNotAReader = errors.New("this organisation is not among the readers")
+var (
+	// ErrNotAReader: the record is here as ciphertext only.
+	ErrNotAReader = errors.New("this organisation is not among the readers")
+	// ErrNoIdentity: the record is sealed to a key of this organisation whose
+	// reading identity is not on this node.
+	ErrNoIdentity = errors.New("it is sealed to an encryption key of this organisation whose reading identity is not on this node")
+)
 
 // Open opens those sections of a record that this organisation reads and that
 // are here; one that does not open is in the list with its error (see
-// [Replica.Report]). Errors: [ErrLocked], [ErrNotAReader], or the disk's.
+// [Replica.Report]). Errors: [ErrLocked], [ErrNotAReader], [ErrNoIdentity], or
+// the disk's.
 func (r *Replica) Open(rec *protocol.Record) ([]Opened, error) {
 	ids, ok := r.o.Keys.Identities()
 	if !ok {
@@ -101,11 +107,15 @@ func (r *Replica) Open(rec *protocol.Record) ([]Opened, error) {
 	if rec.State() != protocol.Linked || rec.Core().Data == nil {
 		return nil, ErrNotAReader
 	}
-	f := r.feed(rec.Feed(), false)
+	f := r.feed(rec.Feed())
 	if f == nil {
 		return nil, ErrNotAReader
 	}
-	key := r.keyFor(f, rec)
+	tip := f.chain()
+	key, err := r.keyOf(f.id, &tip, rec)
+	if err != nil {
+		return nil, fmt.Errorf("read feed key: %w", err)
+	}
 	if key == nil {
 		return nil, ErrNotAReader
 	}
@@ -130,21 +140,38 @@ func (r *Replica) Open(rec *protocol.Record) ([]Opened, error) {
 	return out, nil
 }
 
+// feedKey opens a feed key. That it does not open is the author's fault only
+// where the identity that it names as ours is here.
 func (r *Replica) feedKey(f *feed, key *protocol.KeyLink, set int, ids []*seal.Identity) (seal.FeedKey, error) {
 	at := keyAt{f.id, key.Seq, set}
 	if v, ok := r.keys.get(at); ok {
 		return v.key, nil
 	}
-	rec, err := r.o.Disk.Record(f.id, key.Seq)
-	if err != nil {
+	rec, err := r.record(f, key.Seq)
+	if rec == nil {
 		return seal.FeedKey{}, err
 	}
+	if rec.Section(set) == nil {
+		return seal.FeedKey{}, fmt.Errorf("read feed key: %w", errNotHere)
+	}
 	k, err := rec.OpenKey(set, ids...)
+	if errors.Is(err, protocol.ErrUnreadable) && !r.fits(key.Size, ids) {
+		return seal.FeedKey{}, ErrNoIdentity
+	}
 	if err != nil {
 		return seal.FeedKey{}, err
 	}
 	r.keys.put(&cached{at: at, key: k})
 	return k, nil
+}
+
+var errNotHere = errors.New("its key record's section is not here yet; it is asked for")
+
+// fits reports whether the identity is here to whose recipient a key record
+// under a checkpoint of this size had to be sealed.
+func (r *Replica) fits(size uint64, ids []*seal.Identity) bool {
+	own, ok := r.members().OrgAt(r.o.Org, size)
+	return ok && slices.ContainsFunc(ids, func(id *seal.Identity) bool { return id.Recipient().String() == own.Recipient })
 }
 
 // Records calls f with every record of every feed held, feed by feed in order;
@@ -154,13 +181,13 @@ func (r *Replica) Records(fn func(*protocol.Record) error) error {
 	feeds := r.allFeeds()
 	sortFeeds(feeds)
 	for _, f := range feeds {
-		f.mu.Lock()
-		top := f.durable.Seq
-		f.mu.Unlock()
+		top := f.chain().Seq
 		for seq := uint64(1); seq <= top; seq++ {
-			rec, err := r.o.Disk.Record(f.id, seq)
+			rec, err := r.record(f, seq)
 			if err != nil {
 				r.o.Log.Warn("record cannot be read; it is asked for again", "feed", f.id.Short(), "seq", seq, "err", err)
+			}
+			if rec == nil {
 				continue
 			}
 			if err := fn(rec); err != nil {

@@ -2,44 +2,52 @@ package replica
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/national-alliance/alliance/protocol"
 )
 
+// ErrNotVouched: a node has a record and does not vouch for it: it refused it,
+// or holds it back since its author is suspended or revoked.
+var ErrNotVouched = errors.New("the node has the record and does not vouch for it")
+
 // keepReceipt verifies a receipt, makes it durable, and then tells whoever
 // waits for it.
 func (r *Replica) keepReceipt(s protocol.SignedReceipt) error {
-	got, err := s.Verify(r.members())
+	m := r.members()
+	got, err := s.Verify(m)
 	if err != nil {
 		return err
 	}
-	f := r.feed(got.Feed, false)
+	f := r.feed(got.Feed)
 	if f == nil {
-		return protocol.ErrDrop
+		return fmt.Errorf("%w: a receipt for a feed that is not here", protocol.ErrWait)
+	}
+	if got.Node == r.o.Node {
+		return errStale // our own word comes back
 	}
 	f.mu.Lock()
-	if err := f.loadReceipts(r); err != nil {
-		f.mu.Unlock()
-		return err
-	}
-	// A receipt for more than we hold vouches for a head that we cannot
-	// compare: it is kept for what we do hold once we hold it, so not yet.
-	if got.Seq > f.durable.Seq {
-		f.mu.Unlock()
+	f.loadReceipts(r)
+	c := f.durable
+	known := f.receipts[got.Node]
+	f.mu.Unlock()
+	switch {
+	case protocol.EntitledFeed(m, &c, got.Org) == 0:
+		return fmt.Errorf("%w: a receipt of an organisation that has nothing of the feed", protocol.ErrWait)
+	case got.Seq > c.Seq:
+		// It vouches for a head that cannot be compared yet. Whoever sent it
+		// hands it over again.
 		r.needRepair(got.Node)
 		return protocol.ErrWait
-	}
-	known := f.receipts[got.Node]
-	head := f.durable.Head
-	top := f.durable.Seq
-	f.mu.Unlock()
-	if got.Seq < known.Seq || got.Seq == known.Seq && slices.Equal(got.Refused, known.Refused) && slices.Equal(got.Held, known.Held) {
+	case !better(got, known):
 		return errStale
 	}
-	if got.Seq != top {
-		rec, err := r.o.Disk.Record(got.Feed, got.Seq)
-		if err != nil {
+	head := c.Head
+	if got.Seq != c.Seq {
+		rec, err := r.record(f, got.Seq)
+		if rec == nil {
 			return err
 		}
 		head = rec.ID()
@@ -52,30 +60,45 @@ func (r *Replica) keepReceipt(s protocol.SignedReceipt) error {
 		return err
 	}
 	f.mu.Lock()
-	if got.Seq >= f.receipts[got.Node].Seq {
+	if better(got, f.receipts[got.Node]) {
 		f.receipts[got.Node] = got
+		f.version++
 	}
-	for i := 0; i < len(f.waiters); {
-		w := f.waiters[i]
-		if w.node == got.Node && got.Seq >= w.seq {
-			close(w.done)
-			f.waiters = slices.Delete(f.waiters, i, i+1)
-			continue
+	f.waiters = slices.DeleteFunc(f.waiters, func(w *waiter) bool {
+		if w.node != got.Node || got.Seq < w.seq {
+			return false
 		}
-		i++
-	}
+		w.kept = got.Vouches(w.seq)
+		close(w.done)
+		return true
+	})
 	f.mu.Unlock()
 	r.o.OnDelivery(got)
 	r.passOn(f, s, got.Node)
 	return nil
 }
 
+// better reports whether a receipt says more than another of the same node and
+// feed: it reaches further, or as far and vouches for more.
+func better(a, b protocol.Receipt) bool {
+	return a.Seq > b.Seq || a.Seq == b.Seq && vouched(a) > vouched(b)
+}
+
+func vouched(r protocol.Receipt) uint64 {
+	n := r.Seq
+	for _, x := range r.Refused {
+		n -= x.To - x.From + 1
+	}
+	for _, x := range r.Held {
+		n -= x.To - x.From + 1
+	}
+	return n
+}
+
 // passOn hands a receipt to the connected nodes that want it: the author's and
 // the custodians', so that an author that was away gets it from any of them.
 func (r *Replica) passOn(f *feed, s protocol.SignedReceipt, except protocol.NodeID) {
-	f.mu.Lock()
-	c := f.durable
-	f.mu.Unlock()
+	c := f.chain()
 	for _, p := range r.connected() {
 		if p.node.ID == except || p.node.ID == r.o.Node || !wantsReceipts(&c, p.node.Org) {
 			continue
@@ -92,9 +115,18 @@ func wantsReceipts(c *protocol.Chain, org protocol.OrgID) bool {
 func (r *Replica) sendBatch(p *peer, b ReceiptBatch) {
 	select {
 	case p.batches <- b:
-	default: // the next comparison of frontiers hands receipts over again
-		r.needRepair(p.node.ID)
+	default:
+		r.handAgain(p)
 	}
+}
+
+// handAgain lets the next comparison of frontiers hand everything over again.
+func (r *Replica) handAgain(p *peer) {
+	p.mu.Lock()
+	clear(p.passed)
+	clear(p.forks)
+	p.mu.Unlock()
+	r.needRepair(p.node.ID)
 }
 
 // batchLoop sends what waits for a peer, several batches as one.
@@ -106,7 +138,7 @@ func (r *Replica) batchLoop(ctx context.Context, p *peer) {
 			return
 		case b = <-p.batches:
 		}
-		for more := true; more && len(b.Receipts) < maxBatch; {
+		for more := true; more && len(b.Receipts) < maxBatch && b.size() < MaxReceiptFrame/4; {
 			select {
 			case x := <-p.batches:
 				b.Receipts = append(b.Receipts, x.Receipts...)
@@ -118,28 +150,47 @@ func (r *Replica) batchLoop(ctx context.Context, p *peer) {
 		}
 		if _, err := r.o.Net.Call(ctx, p.node.ID, ProtoReceipt, protocol.Encode(b)); err != nil && ctx.Err() == nil {
 			r.o.Log.Debug("receipts not passed on", "peer", p.node.ID.Short(), "err", err)
+			if !pause(ctx, jitter(r.o.RepairEvery)) {
+				return
+			}
+			r.handAgain(p)
 		}
 	}
 }
 
+// size is about how long the batch is when encoded.
+func (b *ReceiptBatch) size() (n int) {
+	for _, s := range b.Receipts {
+		n += len(s.Body) + 100
+	}
+	for _, f := range b.Forks {
+		n += len(f.A.Core) + len(f.B.Core) + 200
+	}
+	return n
+}
+
 // handOver gives a newly compared peer every receipt that it may want, our own
-// word first.
+// word first, and the fork proofs that concern it.
 func (r *Replica) handOver(p *peer) {
 	var b ReceiptBatch
+	flush := func() {
+		if len(b.Receipts) > 0 {
+			r.sendBatch(p, b)
+		}
+		b = ReceiptBatch{}
+	}
 	for _, f := range r.allFeeds() {
 		f.mu.Lock()
-		c := f.durable
-		whole := f.whole()
-		err := f.loadReceipts(r)
+		c, whole, version := f.durable, f.whole(), f.version
 		f.mu.Unlock()
-		if err != nil || whole == 0 || !wantsReceipts(&c, p.node.Org) {
+		if whole == 0 || !wantsReceipts(&c, p.node.Org) {
 			continue
 		}
 		p.mu.Lock()
 		last := p.passed[f.id]
-		p.passed[f.id] = whole
+		p.passed[f.id] = version
 		p.mu.Unlock()
-		if last == whole {
+		if last == version {
 			continue
 		}
 		if c.Node != r.o.Node {
@@ -147,66 +198,82 @@ func (r *Replica) handOver(p *peer) {
 				b.Receipts = append(b.Receipts, s)
 			}
 		}
-		if stored, err := r.o.Disk.Receipts(f.id); err == nil {
-			b.Receipts = append(b.Receipts, stored...)
-		}
-		if len(b.Receipts) >= maxBatch {
-			r.sendBatch(p, b)
-			b = ReceiptBatch{}
+		stored, _ := r.o.Disk.Receipts(f.id) // those that are left, where some are lost
+		for _, s := range stored {
+			if _, err := s.Verify(r.members()); err != nil {
+				continue // of a node revoked since
+			}
+			b.Receipts = append(b.Receipts, s)
+			if len(b.Receipts) >= maxBatch || b.size() > MaxReceiptFrame/4 {
+				flush()
+			}
 		}
 	}
-	if len(b.Receipts) > 0 {
-		r.sendBatch(p, b)
-	}
+	flush()
+	r.tellForks(p)
 }
 
-// ServeReceipt takes a batch from a peer.
+// ServeReceipt takes a batch from a peer. Errors wrap [ErrPeer] where the peer
+// is at fault.
 func (r *Replica) ServeReceipt(ctx context.Context, from protocol.Node, req []byte) ([]byte, error) {
-	b, err := protocol.Decode[ReceiptBatch](req, maxWireFrame)
-	if err != nil {
-		return nil, err
+	quota := r.pushers.of(from.ID)
+	if !r.speaks(from) {
+		return nil, fmt.Errorf("%w: it is not an active member", ErrPeer)
 	}
-	if err := r.quota(from.ID).WaitN(ctx, len(b.Receipts)+len(b.Heads)+len(b.Forks)+1); err != nil {
-		return nil, err
+	b, err := protocol.Decode[ReceiptBatch](req, MaxReceiptFrame)
+	if err != nil {
+		r.charge(ctx, quota, dropCost)
+		return nil, fmt.Errorf("%w: %w", ErrPeer, err)
+	}
+	if !r.charge(ctx, quota, len(b.Receipts)+len(b.Heads)+2*len(b.Forks)+1) {
+		return nil, ctx.Err()
+	}
+	// What is false costs the peer; the rest of the batch counts all the same,
+	// and no error goes back, since an honest peer whose register is behind may
+	// pass on what no longer stands.
+	drop := func(err error) {
+		if errors.Is(err, protocol.ErrDrop) {
+			r.o.Log.Debug("part of a batch dropped", "peer", from.ID.Short(), "err", err)
+			r.charge(ctx, quota, dropCost)
+		}
 	}
 	for _, s := range b.Receipts {
-		r.keepReceipt(s)
+		drop(r.keepReceipt(s))
+	}
+	for _, s := range b.Heads { // nothing is made of them yet, but of a false one
+		_, err := s.Verify(r.members())
+		drop(err)
 	}
 	for i := range b.Forks {
-		id, _, _, err := b.Forks[i].Verify(r.members())
-		if err != nil {
-			return nil, err
-		}
-		if f := r.feed(id, false); f != nil {
-			f.mu.Lock()
-			r.keepFork(id, b.Forks[i])
-			f.mu.Unlock()
-		}
+		drop(r.takeFork(b.Forks[i]))
 	}
 	return nil, nil
 }
 
 // Await returns when a node's durable receipt vouches for a record, or ctx
-// ends.
+// ends. [ErrNotVouched]: the node's word reaches the record and leaves it out.
 func (r *Replica) Await(ctx context.Context, id protocol.FeedID, seq uint64, node protocol.NodeID) error {
-	f := r.feed(id, false)
+	f := r.feed(id)
 	if f == nil {
-		return protocol.ErrDrop
+		return fmt.Errorf("await receipt: no such feed is here")
 	}
 	f.mu.Lock()
-	if err := f.loadReceipts(r); err != nil {
-		f.mu.Unlock()
-		return err
-	}
-	if f.receipts[node].Seq >= seq {
+	f.loadReceipts(r)
+	if rc := f.receipts[node]; rc.Vouches(seq) {
 		f.mu.Unlock()
 		return nil
+	} else if rc.Seq >= seq {
+		f.mu.Unlock()
+		return ErrNotVouched
 	}
 	w := &waiter{seq: seq, node: node, done: make(chan struct{})}
 	f.waiters = append(f.waiters, w)
 	f.mu.Unlock()
 	select {
 	case <-w.done:
+		if !w.kept {
+			return ErrNotVouched
+		}
 		return nil
 	case <-ctx.Done():
 		f.mu.Lock()
@@ -229,15 +296,13 @@ type Holder struct {
 
 // Delivery lists whose receipts speak of a record, by node.
 func (r *Replica) Delivery(id protocol.FeedID, seq uint64) ([]Holder, error) {
-	f := r.feed(id, false)
+	f := r.feed(id)
 	if f == nil {
-		return nil, protocol.ErrDrop
+		return nil, fmt.Errorf("list receipts: no such feed is here")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if err := f.loadReceipts(r); err != nil {
-		return nil, err
-	}
+	f.loadReceipts(r)
 	var out []Holder
 	for n, rc := range f.receipts {
 		h := Holder{Org: rc.Org, Node: n, Seq: rc.Seq, Vouches: rc.Vouches(seq)}

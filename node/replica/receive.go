@@ -3,7 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
-	"time"
+	"slices"
 
 	"golang.org/x/time/rate"
 
@@ -16,10 +16,11 @@ type taken struct {
 	code    uint64
 	want    []uint64
 	done    <-chan error // nil where nothing was committed
-	feed    *feed
-	chain   protocol.Chain
+	feed    *feed        // nil where nothing is to be settled
+	seq     uint64
+	chain   protocol.Chain // of a new link; Seq 0 where it is none
 	rec     *protocol.Record
-	lack    bool
+	bad     bool // bytes came that are not the section's
 	apart   bool // it follows another record than the one held
 }
 
@@ -29,15 +30,21 @@ func refused(code uint64) taken { return taken{verdict: Refuse, code: code} }
 // organisation may have it, and enqueues it. sections are the bytes that came
 // with it, by index.
 func (r *Replica) take(s *protocol.Signed, sections [][]byte) taken {
-	f := r.feed(s.Feed(), true)
-	f.mu.Lock()
+	f := r.lockFeed(s.Feed())
 	defer f.mu.Unlock()
+	t := r.takeIn(f, s, sections)
+	r.forget(f)
+	return t
+}
+
+func (r *Replica) takeIn(f *feed, s *protocol.Signed, sections [][]byte) taken {
 	if err := f.heal(r); err != nil {
 		return refused(RefusedBusy)
 	}
 	core := s.Core()
 	if core.Node == r.o.Node && core.Seq > f.tip.Seq {
-		// Our own hand, and we do not have it: this disk is old.
+		// Our own hand, and we do not have it: this disk is old. What is
+		// fetched must not make it look whole, so the mark comes first.
 		if err := r.markReplaced(); err != nil {
 			return refused(RefusedBusy)
 		}
@@ -47,15 +54,14 @@ func (r *Replica) take(s *protocol.Signed, sections [][]byte) taken {
 	switch {
 	case errors.Is(err, protocol.ErrKnown):
 		return r.known(f, s, sections)
-	case errors.Is(err, protocol.ErrGap), errors.Is(err, protocol.ErrDiverged):
-		r.forget(f)
-		return taken{verdict: Gap, feed: f, apart: errors.Is(err, protocol.ErrDiverged)}
+	case errors.Is(err, protocol.ErrDiverged):
+		return taken{verdict: Gap, apart: true}
+	case errors.Is(err, protocol.ErrGap):
+		return taken{verdict: Gap}
 	case err != nil:
-		r.forget(f)
 		return refused(RefusedWait)
 	}
-	if _, forked := r.forkOf(s.Feed()); forked {
-		// Until its author's node is replaced nothing more of this feed counts.
+	if r.forkedAt(f.id, core.Seq) {
 		return refused(RefusedFork)
 	}
 	var key *protocol.KeyLink
@@ -63,133 +69,179 @@ func (r *Replica) take(s *protocol.Signed, sections [][]byte) taken {
 		key = &chain.Key
 	}
 	e := protocol.Entitles(m, &chain, key, core, rec.State(), r.o.Org)
-	if !e.Core && protocol.EntitledFeed(m, &chain, r.o.Org) == 0 {
-		r.forget(f)
+	if !e.Core && core.Seq > protocol.EntitledFeed(m, &chain, r.o.Org) && core.Seq > r.expected(f.id) {
 		return refused(RefusedNotOurs)
 	}
-	bad := false
+	t := taken{verdict: Have, feed: f, seq: core.Seq, rec: rec, chain: chain}
 	for i, b := range sections {
 		if b != nil && e.Section(i) {
-			bad = rec.Attach(i, b) != nil || bad
+			t.bad = rec.Attach(i, b) != nil || t.bad
 		}
 	}
-	t := taken{verdict: Have, feed: f, rec: rec, chain: chain}
 	owe := rec.Missing(e)
-	for _, i := range owe {
-		t.verdict, t.lack = Want, true
-		t.want = append(t.want, uint64(i))
-	}
-	if bad {
-		t.code = RefusedDrop // the peer sent bytes that are not the section's
+	if len(owe) > 0 {
+		t.wants(owe)
+		f.lacking[core.Seq] = true
 	}
 	f.tip = chain
 	t.done = r.o.Disk.Enqueue(Change{Links: []Link{{rec, chain, owe}}})
 	return t
 }
 
-// forget drops the empty state of a feed that nothing was taken for.
-// Called with f.mu held.
-func (r *Replica) forget(f *feed) {
-	if f.tip.Seq != 0 {
-		return
+func (t *taken) wants(missing []int) {
+	for _, i := range missing {
+		t.verdict = Want
+		t.want = append(t.want, uint64(i))
+	}
+}
+
+// expected is up to which seq cores of a feed are taken although nothing that
+// is linked yet gives this organisation a right to it.
+func (r *Replica) expected(id protocol.FeedID) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.expect[id]
+}
+
+// expectCustody notes that a feed's author, in a signed key record, names this
+// organisation a custodian: then it is due the feed's cores from 1 on, which it
+// has to link before that key record.
+func (r *Replica) expectCustody(s *protocol.Signed) bool {
+	core := s.Core()
+	if core.Key == nil || !slices.Contains(core.Key.Custodians, r.o.Org) {
+		return false
+	}
+	m := r.members()
+	if own, ok := m.OrgAt(r.o.Org, core.Size); !ok || !protocol.MayKeep(own) {
+		return false
 	}
 	r.mu.Lock()
-	if r.feeds[f.id] == f {
-		delete(r.feeds, f.id)
+	defer r.mu.Unlock()
+	if len(r.expect) >= maxExpected {
+		clear(r.expect) // they are proven again when they are fetched again
 	}
-	r.mu.Unlock()
+	r.expect[s.Feed()] = max(r.expect[s.Feed()], core.Seq)
+	return true
 }
 
 // known handles a record whose place is taken: the same one, whose missing
-// sections may come with it, or another one, which is a fork. Called with
-// f.mu held.
+// parts may come with it, or another one, which is a fork. Called with f.mu
+// held.
 func (r *Replica) known(f *feed, s *protocol.Signed, sections [][]byte) taken {
 	core := s.Core()
-	have, err := r.o.Disk.Record(f.id, core.Seq)
-	if err != nil {
+	have, _ := r.o.Disk.Record(f.id, core.Seq)
+	if have == nil {
 		if core.Seq > f.durable.Seq {
-			return taken{verdict: Have, feed: f} // on its way to the disk
+			return taken{verdict: Have, feed: f, seq: core.Seq} // on its way to the disk
 		}
 		// Lost to damage: put it back if it is the one.
-		return taken{verdict: Have, feed: f, done: r.refill(f, s, sections)}
+		f.lacking[core.Seq] = true
+		return taken{verdict: Have, feed: f, seq: core.Seq, done: r.refill(f, s, sections)}
 	}
 	if have.ID() != s.ID() {
-		fork, ok := protocol.NewFork(have.SignedRecord(), s)
-		if ok {
-			r.keepFork(f.id, *fork)
+		if proof, ok := protocol.NewFork(have.SignedRecord(), s); ok {
+			r.keepFork(f.id, *proof)
 		}
 		return refused(RefusedFork)
 	}
 	if !f.lacking[core.Seq] {
-		return taken{verdict: Have, feed: f}
+		return taken{verdict: Have, feed: f, seq: core.Seq}
 	}
-	var change Change
+	var list []Section
 	for i, b := range sections {
-		if b != nil && have.Section(i) == nil && r.entitledLocked(f, have).Section(i) && have.Attach(i, b) == nil {
-			change.Sections = append(change.Sections, SectionOf{f.id, core.Seq, i, b})
+		if b != nil {
+			list = append(list, Section{uint64(i), b})
 		}
 	}
-	t := taken{verdict: Have, feed: f, rec: have}
-	for _, i := range have.Missing(r.entitledLocked(f, have)) {
-		t.verdict = Want
-		t.want = append(t.want, uint64(i))
+	return r.addSections(f, have, list)
+}
+
+// addSections stores those of the given sections that are due and missing.
+// Called with f.mu held.
+func (r *Replica) addSections(f *feed, rec *protocol.Record, list []Section) taken {
+	t := taken{verdict: Have, feed: f, seq: rec.Core().Seq, rec: rec}
+	e := r.entitledBy(f.id, &f.tip, rec, r.o.Org)
+	var change Change
+	for _, sec := range list {
+		i := int(min(sec.Index, protocol.MaxSections))
+		if !e.Section(i) || rec.Section(i) != nil {
+			continue
+		}
+		if rec.Attach(i, sec.Bytes) != nil {
+			t.bad = true
+			continue
+		}
+		change.Sections = append(change.Sections, SectionOf{f.id, t.seq, i, sec.Bytes})
 	}
-	if len(change.Sections) > 0 {
+	missing := rec.Missing(e)
+	t.wants(missing)
+	switch {
+	case len(change.Sections) > 0:
 		t.done = r.o.Disk.Enqueue(change)
+	case len(missing) == 0:
+		delete(f.lacking, t.seq) // it was not lost after all
+		f.version++
 	}
 	return t
 }
 
-// entitledLocked is entitled for this organisation with f.mu held.
-func (r *Replica) entitledLocked(f *feed, rec *protocol.Record) protocol.Entitlement {
-	c := f.tip
-	f.mu.Unlock()
-	key := r.keyFor(f, rec)
-	f.mu.Lock()
-	return protocol.Entitles(r.members(), &c, key, rec.Core(), rec.State(), r.o.Org)
-}
-
 // refill puts back a link whose bytes were lost. The store compares it with
-// the ID it kept apart, and takes no section that is not due here.
+// the ID it kept apart; sections that are not due here stay out. Called with
+// f.mu held.
 func (r *Replica) refill(f *feed, s *protocol.Signed, sections [][]byte) <-chan error {
-	rec, err := protocol.Reload(r.network, s.ID(), s.Envelope(), protocol.Linked, 0)
+	rec, err := protocol.Reload(r.network, s.ID(), s.Envelope(), stateAt(&f.tip, s.Core().Seq), 0)
 	if err != nil {
 		return nil
 	}
-	env := s.Envelope()
-	e := r.entitledLocked(f, rec)
+	e := r.entitledBy(f.id, &f.tip, rec, r.o.Org)
 	for i, b := range sections {
-		if b != nil && e.Section(i) && rec.Attach(i, b) == nil {
-			if env.Sections == nil {
-				env.Sections = make([][]byte, len(rec.Core().Sections()))
-			}
-			env.Sections[i] = b
+		if b != nil && e.Section(i) {
+			rec.Attach(i, b)
 		}
 	}
-	return r.o.Disk.Enqueue(Change{Refills: []protocol.Envelope{env}})
+	return r.o.Disk.Enqueue(Change{Refills: []protocol.Envelope{rec.Envelope(e)}})
+}
+
+// stateAt is what a feed's chain says a link is.
+func stateAt(c *protocol.Chain, seq uint64) protocol.State {
+	for _, x := range c.Refused {
+		if x.From <= seq && seq <= x.To {
+			return protocol.Refused
+		}
+	}
+	for _, x := range c.Held {
+		if x.From <= seq && seq <= x.To {
+			return protocol.Held
+		}
+	}
+	return protocol.Linked
 }
 
 // settle notes what became of a taken record's commit; it reports whether a
 // receipt is due.
 func (r *Replica) settle(t taken, err error) bool {
-	if t.feed == nil || t.verdict == Gap || t.verdict == Refuse {
+	if t.feed == nil {
 		return false
 	}
 	if err != nil {
-		t.feed.fail()
-		r.o.Log.Warn("record not kept", "feed", t.feed.id.Short(), "err", err)
+		if t.chain.Seq > 0 {
+			t.feed.fail()
+		}
+		r.o.Log.Warn("record not kept", "feed", t.feed.id.Short(), "seq", t.seq, "err", err)
 		return false
 	}
-	if t.chain.Seq > 0 {
-		t.feed.settle(t.chain, t.lack)
-	} else if t.done != nil && t.rec != nil && t.verdict == Have {
-		t.feed.mu.Lock()
-		delete(t.feed.lacking, t.rec.Core().Seq)
-		t.feed.mu.Unlock()
+	rec := t.rec
+	switch {
+	case t.chain.Seq > 0:
+		t.feed.settle(t.chain)
+	case t.done != nil:
+		rec = r.recheck(t.feed, t.seq)
+	default:
+		return t.verdict == Have
 	}
-	if t.rec != nil && t.done != nil && t.verdict == Have {
-		r.o.OnRecord(t.rec)
-		r.spread(t.feed, t.rec)
+	if rec != nil && t.verdict == Have {
+		r.o.OnRecord(rec)
+		r.spread(t.feed, rec)
 	}
 	return true
 }
@@ -201,37 +253,48 @@ func (r *Replica) ServePush(ctx context.Context, from protocol.Node, s Stream) {
 	defer s.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	quota := r.quota(from.ID)
+	quota := r.pushers.of(from.ID)
 	pending := make(chan taken, maxInFlight)
 	finished := make(chan struct{})
 	go func() {
 		defer close(finished)
-		r.settleAll(ctx, from, s, pending)
+		r.settleAll(from, s, pending)
 	}()
 	defer func() { close(pending); <-finished }()
-	var gaps = map[protocol.FeedID]bool{}
-	for ctx.Err() == nil {
+	for {
 		b, err := s.Read()
-		if err != nil {
+		if err != nil || !r.speaks(from) {
 			return
 		}
-		p, err := protocol.Decode[Push](b, maxWireFrame)
-		if err != nil || quota.WaitN(ctx, 1) != nil {
-			return // what a stranger to the format sends is not read on
+		p, err := protocol.Decode[Push](b, MaxPushFrame)
+		if err != nil {
+			r.charge(ctx, quota, dropCost)
+			s.Abuse() // what a stranger to the format sends is not read on
+			return
+		}
+		if !r.charge(ctx, quota, 1) {
+			return
 		}
 		t := r.takePush(p)
-		if t.verdict == Refuse && t.code == RefusedDrop || t.code == RefusedDrop {
-			quota.WaitN(ctx, dropCost)
+		switch {
+		case t.bad || t.verdict == Refuse && t.code == RefusedDrop:
+			r.charge(ctx, quota, dropCost)
+		case t.verdict == Refuse && t.code == RefusedWait:
+			// Perhaps its signature could not be checked at all.
+			r.charge(ctx, quota, waitCost)
+			r.o.OnAhead(from.ID)
+		case t.verdict == Refuse:
+			r.charge(ctx, quota, waitCost)
+			if p := r.peer(from.ID); p != nil && t.code == RefusedBusy {
+				p.spreadSoon(r)
+			}
+		case t.verdict == Gap:
+			r.needRepair(from.ID)
 		}
-		if t.verdict != Have || t.code != 0 {
-			v := PushVerdict{Feed: p.Feed, Seq: p.Seq, Verdict: t.verdict, Code: t.code, Sections: t.want}
-			if s.Write(protocol.Encode(PushAnswer{Verdicts: []PushVerdict{v}})) != nil {
+		if t.verdict == Gap || t.verdict == Refuse {
+			if s.Write(t.answer(p.Feed, p.Seq)) != nil {
 				return
 			}
-		}
-		if t.verdict == Gap && !gaps[p.Feed] {
-			gaps[p.Feed] = len(gaps) < maxBatch
-			r.needRepair(from.ID)
 		}
 		if t.feed != nil {
 			pending <- t
@@ -239,76 +302,73 @@ func (r *Replica) ServePush(ctx context.Context, from protocol.Node, s Stream) {
 	}
 }
 
+func (t taken) answer(id protocol.FeedID, seq uint64) []byte {
+	return protocol.Encode(PushAnswer{Verdicts: []PushVerdict{{Feed: id, Seq: seq, Verdict: t.verdict, Code: t.code, Sections: t.want}}})
+}
+
+// charge takes tokens, waiting for them; false where ctx ended.
+func (r *Replica) charge(ctx context.Context, q *rate.Limiter, n int) bool {
+	return q.WaitN(ctx, min(n, q.Burst())) == nil
+}
+
 func (r *Replica) takePush(p Push) taken {
 	if p.Record == nil {
 		return r.takeSections(p)
 	}
-	m := r.members()
-	s, err := protocol.Open(m, protocol.Envelope{Core: p.Record.Core, Signature: p.Record.Signature})
+	if p.Sections != nil || inline(p.Record.Sections) > protocol.MaxInline {
+		return refused(RefusedDrop)
+	}
+	s, err := protocol.Open(r.members(), protocol.Envelope{Core: p.Record.Core, Signature: p.Record.Signature})
 	switch {
 	case errors.Is(err, protocol.ErrWait):
 		return refused(RefusedWait)
-	case err != nil, s.Feed() != p.Feed, s.Core().Seq != p.Seq:
+	case err != nil, s.Feed() != p.Feed, s.Core().Seq != p.Seq, len(p.Record.Sections) > len(s.Core().Sections()):
 		return refused(RefusedDrop)
 	}
-	if !r.authorQuota(s.Core().Node) {
+	if !r.authors.allow(s.Core().Node, cost(p.Record.Core, p.Record.Sections)) {
 		return refused(RefusedBusy)
 	}
-	sections := p.Record.Sections
-	if len(sections) > len(s.Core().Sections()) {
-		return refused(RefusedDrop)
+	return r.take(s, p.Record.Sections)
+}
+
+func inline(sections [][]byte) (n int) {
+	for _, s := range sections {
+		n += len(s)
 	}
-	return r.take(s, sections)
+	return n
 }
 
 // takeSections adds sections that were wanted to a record that is here.
 func (r *Replica) takeSections(p Push) taken {
-	f := r.feed(p.Feed, false)
+	f := r.feed(p.Feed)
 	if f == nil {
 		return refused(RefusedNotOurs)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.lacking[p.Seq] {
-		if p.Seq <= f.tip.Seq {
-			// Its record may be on its way to the disk: wait for it.
-			if p.Seq > f.durable.Seq {
-				return taken{verdict: Gap}
-			}
-			return taken{verdict: Have, feed: f}
-		}
+	if p.Seq == 0 || p.Seq > f.durable.Seq {
 		return refused(RefusedNotOurs)
 	}
-	rec, err := r.o.Disk.Record(p.Feed, p.Seq)
-	if err != nil {
+	if !f.lacking[p.Seq] {
+		return taken{verdict: Have, feed: f, seq: p.Seq}
+	}
+	rec, _ := r.o.Disk.Record(p.Feed, p.Seq)
+	if rec == nil {
 		return refused(RefusedBusy)
 	}
-	var change Change
-	e := r.entitledLocked(f, rec)
+	size := 0
 	for _, sec := range p.Sections {
-		i := int(sec.Index)
-		if !e.Section(i) || rec.Section(i) != nil {
-			continue
-		}
-		if rec.Attach(i, sec.Bytes) != nil {
-			return refused(RefusedDrop)
-		}
-		change.Sections = append(change.Sections, SectionOf{p.Feed, p.Seq, i, sec.Bytes})
+		size += len(sec.Bytes)
 	}
-	t := taken{verdict: Have, feed: f, rec: rec}
-	for _, i := range rec.Missing(e) {
-		t.verdict = Want
-		t.want = append(t.want, uint64(i))
+	if !r.authors.allow(rec.Core().Node, min(size, authorBurst)) {
+		return refused(RefusedBusy)
 	}
-	if len(change.Sections) > 0 {
-		t.done = r.o.Disk.Enqueue(change)
-	}
-	return t
+	return r.addSections(f, rec, p.Sections)
 }
 
 // settleAll waits for taken records in order. A commit makes a run of them
 // durable at once, and each run is answered with one receipt a feed.
-func (r *Replica) settleAll(ctx context.Context, from protocol.Node, s Stream, pending <-chan taken) {
+func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) {
 	due := map[*feed]bool{}
 	flush := func() {
 		for f := range due {
@@ -336,32 +396,13 @@ func (r *Replica) settleAll(ctx context.Context, from protocol.Node, s Stream, p
 		if r.settle(t, err) {
 			due[t.feed] = true
 		}
+		if err == nil && t.verdict == Want { // its record is durable, so the answer finds it
+			if s.Write(t.answer(t.feed.id, t.seq)) != nil {
+				s.Close()
+			}
+		}
 		if len(pending) == 0 {
 			flush()
 		}
 	}
-}
-
-// quota is how much one peer may push.
-func (r *Replica) quota(id protocol.NodeID) *rate.Limiter {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	q := r.quotas[id]
-	if q == nil {
-		q = rate.NewLimiter(pushPerSecond, pushBurst)
-		r.quotas[id] = q
-	}
-	return q
-}
-
-// authorQuota is how much one author's signature may bring, whoever pushes.
-func (r *Replica) authorQuota(id protocol.NodeID) bool {
-	r.mu.Lock()
-	q := r.authors[id]
-	if q == nil {
-		q = rate.NewLimiter(pushPerSecond, pushBurst)
-		r.authors[id] = q
-	}
-	r.mu.Unlock()
-	return q.AllowN(time.Now(), 1)
 }

@@ -17,26 +17,16 @@ import (
 // repairLoop does the head check with a peer and then compares frontiers with
 // it: at once, when either side learns of something, and now and then.
 func (r *Replica) repairLoop(ctx context.Context, p *peer) {
-	checked := false
+	sure := false
 	wait := time.Second
 	for ctx.Err() == nil {
 		var err error
-		if !checked {
-			if err = r.checkHeads(ctx, p); err == nil {
-				checked = true
-			}
+		if !sure {
+			sure, err = r.checkHeads(ctx, p)
 		}
 		if err == nil {
 			err = r.compare(ctx, p)
 		}
-		p.mu.Lock()
-		p.failed = ""
-		if err != nil {
-			p.failed = err.Error()
-		} else {
-			p.synced = r.o.Now()
-		}
-		p.mu.Unlock()
 		if err != nil {
 			if ctx.Err() == nil {
 				r.o.Log.Debug("frontiers not compared", "peer", p.node.ID.Short(), "err", err)
@@ -47,9 +37,21 @@ func (r *Replica) repairLoop(ctx context.Context, p *peer) {
 			wait = min(2*wait, r.o.RepairEvery)
 			continue
 		}
+		p.mu.Lock()
+		p.synced = r.o.Now()
+		p.mu.Unlock()
+		if p.node.Org == r.o.Org {
+			r.mu.Lock()
+			r.state.met = true
+			r.mu.Unlock()
+		}
 		wait = time.Second
 		r.handOver(p)
-		t := time.NewTimer(jitter(r.o.RepairEvery))
+		next := r.o.RepairEvery
+		if !sure {
+			next = min(next, 2*time.Second) // it has only just started: ask again soon
+		}
+		t := time.NewTimer(jitter(next))
 		select {
 		case <-ctx.Done():
 		case <-t.C:
@@ -72,19 +74,15 @@ func (r *Replica) frontier(org protocol.OrgID) (*reconcile.Frontier, error) {
 		c := f.durable
 		whole := f.whole()
 		f.mu.Unlock()
-		if c.Seq == 0 {
-			continue
-		}
-		upTo := protocol.EntitledFeed(m, &c, org)
 		// What is not whole here is asked for again, so we claim no more.
-		seq := min(upTo, whole)
-		if upTo == 0 || seq == 0 {
+		seq := min(protocol.EntitledFeed(m, &c, org), whole)
+		if seq == 0 {
 			continue
 		}
 		head := c.Head
 		if seq < c.Seq {
-			rec, err := r.o.Disk.Record(f.id, seq)
-			if err != nil {
+			rec, _ := r.record(f, seq)
+			if rec == nil {
 				continue
 			}
 			head = rec.ID()
@@ -152,42 +150,74 @@ func converse(s Stream, session *reconcile.Session, ask bool) (all reconcile.Res
 	}
 }
 
-// ServeFrontier answers sessions that a peer begins, and then fetches what the
-// peer showed us to lack.
+// ServeFrontier answers one session that a peer begins, and then fetches what
+// the peer showed us to lack.
 func (r *Replica) ServeFrontier(ctx context.Context, from protocol.Node, s Stream) {
 	defer s.Close()
-	if r.quota(from.ID).WaitN(ctx, 100) != nil {
+	if !r.speaks(from) || !r.charge(ctx, r.pushers.of(from.ID), compareCost) {
 		return
 	}
 	mine, err := r.frontier(from.Org)
 	if err != nil {
+		r.o.Log.Error("frontier not made", "err", err)
 		return
 	}
 	res, err := converse(s, reconcile.New(mine), false)
-	if err != nil {
-		return
+	if errors.Is(err, reconcile.ErrPeer) {
+		s.Abuse()
 	}
-	if len(res.Want)+len(res.Diverged) > 0 {
+	if err == nil && len(res.Want)+len(res.Diverged) > 0 {
 		r.needRepair(from.ID)
 	}
 }
 
 // fetchAll fetches a comparison's wants, and the records behind a divergence.
+// A feed that cannot be had does not hold up the others; the error is that of
+// the connection.
 func (r *Replica) fetchAll(ctx context.Context, p *peer, res reconcile.Result) error {
+	fetch := func(id protocol.FeedID, from, to uint64) error {
+		if from > to || r.forkedAt(id, from) {
+			return nil
+		}
+		err := r.fetchRange(ctx, p, id, from, to)
+		if errors.Is(err, errNotTaken) {
+			r.o.Log.Info("feed not repaired from a peer", "feed", id.Short(), "peer", p.node.ID.Short(), "err", err)
+			return nil
+		}
+		return err
+	}
 	for _, d := range res.Diverged {
-		r.fetchRange(ctx, p, d.Feed, d.Seq, d.Seq)
+		if err := fetch(d.Feed, d.Seq, d.Seq); err != nil {
+			return err
+		}
 	}
 	for _, w := range res.Want {
-		if err := r.fetchRange(ctx, p, w.Feed, w.From, w.To); err != nil {
+		// What is here already, behind something that is lacking, is not
+		// fetched again.
+		from := w.From
+		if f := r.feed(w.Feed); f != nil {
+			f.mu.Lock()
+			from = max(from, f.tip.Seq+1)
+			f.mu.Unlock()
+		}
+		if err := fetch(w.Feed, from, w.To); err != nil {
 			return err
 		}
 	}
 	for _, f := range r.allFeeds() {
-		if err := r.fetchSections(ctx, p, f); err != nil {
+		if err := r.fetchLacking(ctx, p, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// errNotTaken is the fault of one feed's records, or of their bearer, and not
+// of the connection.
+var errNotTaken = errors.New("records not taken")
+
+func notTaken(format string, a ...any) error {
+	return fmt.Errorf("%w: %w", errNotTaken, fmt.Errorf(format, a...))
 }
 
 // fetchRange fetches records from a peer and takes them. The next page is
@@ -219,7 +249,7 @@ func (r *Replica) fetchRange(ctx context.Context, p *peer, id protocol.FeedID, f
 		if pg.err != nil {
 			return pg.err
 		}
-		if err := r.takePage(ctx, p, id, pg.a.Records); err != nil {
+		if err := r.takePage(ctx, p, id, to, pg.a.Records); err != nil {
 			return err
 		}
 	}
@@ -231,12 +261,37 @@ func (r *Replica) fetch(ctx context.Context, to protocol.NodeID, req FetchReques
 	if err != nil {
 		return FetchAnswer{}, err
 	}
-	return protocol.Decode[FetchAnswer](b, maxWireFrame)
+	a, err := protocol.Decode[FetchAnswer](b, MaxFetchFrame)
+	if err != nil {
+		r.charge(ctx, r.pushers.of(to), dropCost)
+		return a, fmt.Errorf("fetch: %w: %w", ErrPeer, err)
+	}
+	return a, nil
+}
+
+// fetchOne fetches one record and verifies its signature.
+func (r *Replica) fetchOne(ctx context.Context, p *peer, id protocol.FeedID, seq uint64) (*protocol.Signed, [][]byte, error) {
+	a, err := r.fetch(ctx, p.node.ID, FetchRequest{Feed: id, From: seq, To: seq})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(a.Records) != 1 {
+		return nil, nil, notTaken("record %d is not there", seq)
+	}
+	s, err := protocol.Open(r.members(), a.Records[0])
+	if err != nil {
+		return nil, nil, notTaken("record %d: %w", seq, err)
+	}
+	if s.Feed() != id || s.Core().Seq != seq || len(a.Records[0].Sections) > len(s.Core().Sections()) {
+		r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
+		return nil, nil, notTaken("another record than asked for")
+	}
+	return s, a.Records[0].Sections, nil
 }
 
 // takePage verifies a page's signatures in parallel and links its records in
 // order.
-func (r *Replica) takePage(ctx context.Context, p *peer, id protocol.FeedID, page []protocol.Envelope) error {
+func (r *Replica) takePage(ctx context.Context, p *peer, id protocol.FeedID, to uint64, page []protocol.Envelope) error {
 	signed := make([]*protocol.Signed, len(page))
 	errs := make([]error, len(page))
 	m := r.members()
@@ -252,65 +307,112 @@ func (r *Replica) takePage(ctx context.Context, p *peer, id protocol.FeedID, pag
 		}()
 	}
 	wg.Wait()
-	var last []taken
+	var taken []taken
 	for i, s := range signed {
-		if errs[i] != nil {
-			if errors.Is(errs[i], protocol.ErrDrop) {
-				r.quota(p.node.ID).WaitN(ctx, dropCost)
-			}
-			return r.settlePage(last, fmt.Errorf("fetch: %w", errs[i]))
+		switch {
+		case errors.Is(errs[i], protocol.ErrDrop):
+			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
+			return r.settlePage(taken, notTaken("%w", errs[i]))
+		case errs[i] != nil:
+			r.o.OnAhead(p.node.ID)
+			return r.settlePage(taken, notTaken("%w", errs[i]))
+		case s.Feed() != id || len(page[i].Sections) > len(s.Core().Sections()) || inline(page[i].Sections) > protocol.MaxInline:
+			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
+			return r.settlePage(taken, notTaken("another record than asked for"))
 		}
-		if s.Feed() != id || len(page[i].Sections) > len(s.Core().Sections()) {
-			return r.settlePage(last, fmt.Errorf("fetch: %w: another record than asked for", protocol.ErrDrop))
+		if !r.charge(ctx, r.authors.of(s.Core().Node), cost(page[i].Core, page[i].Sections)) {
+			return r.settlePage(taken, ctx.Err())
 		}
 		t := r.take(s, page[i].Sections)
-		if t.apart { // fetch the record it follows, for the proof
-			return r.settlePage(last, r.fetchFork(ctx, p, id, s.Core().Seq-1))
+		if t.code == RefusedNotOurs {
+			// A custodian named later is due the feed from 1 on.
+			if err := r.proveCustody(ctx, p, id, to); err != nil {
+				return r.settlePage(taken, err)
+			}
+			t = r.take(s, page[i].Sections)
 		}
-		if t.verdict == Gap || t.verdict == Refuse {
-			return r.settlePage(last, fmt.Errorf("fetch: record not taken (code %d)", t.code))
+		if t.bad {
+			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
 		}
-		last = append(last, t)
+		switch {
+		case t.apart: // fetch the record it follows, for the proof
+			return r.settlePage(taken, r.fetchFork(ctx, p, id, s.Core().Seq-1))
+		case t.verdict == Gap:
+			return r.settlePage(taken, notTaken("a gap before record %d", s.Core().Seq))
+		case t.verdict == Refuse:
+			return r.settlePage(taken, notTaken("record %d, code %d", s.Core().Seq, t.code))
+		}
+		taken = append(taken, t)
 	}
-	return r.settlePage(last, nil)
+	return r.settlePage(taken, nil)
 }
 
-// settlePage waits for a page's commits and returns err, or the first of
-// theirs.
+// settlePage waits for a page's commits, tells others what is here now, and
+// returns err, or the first of the commits'.
 func (r *Replica) settlePage(page []taken, err error) error {
+	due := map[*feed]bool{}
 	for _, t := range page {
 		var e error
 		if t.done != nil {
 			e = <-t.done
 		}
-		r.settle(t, e)
+		if r.settle(t, e) {
+			due[t.feed] = true
+		}
 		if e != nil && err == nil {
-			err = e
+			err = notTaken("%w", e)
+		}
+	}
+	for f := range due {
+		if rc, ok := r.receipt(f); ok {
+			r.passOn(f, rc, r.o.Node)
 		}
 	}
 	return err
 }
 
+// proveCustody looks whether the feed's newest key record names this
+// organisation a custodian, before cores are taken to which nothing else gives
+// it a right.
+func (r *Replica) proveCustody(ctx context.Context, p *peer, id protocol.FeedID, newest uint64) error {
+	s, _, err := r.fetchOne(ctx, p, id, newest)
+	if err == nil && s.Core().Data != nil {
+		s, _, err = r.fetchOne(ctx, p, id, s.Core().Data.Key)
+	}
+	if err != nil {
+		return err
+	}
+	if !r.expectCustody(s) {
+		r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
+		return notTaken("the feed is not this organisation's business")
+	}
+	return nil
+}
+
 // fetchFork fetches one record that may differ from ours at its place.
 func (r *Replica) fetchFork(ctx context.Context, p *peer, id protocol.FeedID, seq uint64) error {
-	a, err := r.fetch(ctx, p.node.ID, FetchRequest{Feed: id, From: seq, To: seq})
-	if err != nil || len(a.Records) != 1 {
-		return fmt.Errorf("fetch: %w", protocol.ErrDiverged)
-	}
-	s, err := protocol.Open(r.members(), a.Records[0])
+	s, _, err := r.fetchOne(ctx, p, id, seq)
 	if err != nil {
 		return err
 	}
 	r.take(s, nil)
-	return protocol.ErrDiverged
+	return notTaken("%w", protocol.ErrDiverged)
 }
 
 // ServeFetch answers a fetch. Unknown and not-yours take the same way to the
-// same empty answer.
+// same empty answer. Errors wrap [ErrPeer] where the peer is at fault.
 func (r *Replica) ServeFetch(ctx context.Context, from protocol.Node, req []byte) ([]byte, error) {
+	quota := r.pushers.of(from.ID)
+	if !r.speaks(from) {
+		return nil, fmt.Errorf("%w: it is not an active member", ErrPeer)
+	}
 	q, err := protocol.Decode[FetchRequest](req, protocol.MaxReceipt)
 	if err != nil {
-		return nil, err
+		r.charge(ctx, quota, dropCost)
+		return nil, fmt.Errorf("%w: %w", ErrPeer, err)
+	}
+	if !r.charge(ctx, quota, fetchCost) {
+		return nil, ctx.Err()
 	}
 	var a FetchAnswer
 	switch {
@@ -318,13 +420,7 @@ func (r *Replica) ServeFetch(ctx context.Context, from protocol.Node, req []byte
 		a = r.ownHeads(from, q.Feed)
 	case len(q.Sections) > 0:
 		if rec, e := r.lookup(q.Feed, q.From, from.Org); rec != nil {
-			size := 0
-			for _, i := range q.Sections {
-				if b := rec.Section(int(i)); i < protocol.MaxSections && b != nil && e.Section(int(i)) && size+len(b) < maxWireFrame-4096 {
-					a.Sections = append(a.Sections, Section{i, b})
-					size += len(b)
-				}
-			}
+			a.Sections = pick(rec, e, q.Sections)
 		}
 	default:
 		a = r.page(from.Org, q)
@@ -333,52 +429,69 @@ func (r *Replica) ServeFetch(ctx context.Context, from protocol.Node, req []byte
 }
 
 func (r *Replica) page(org protocol.OrgID, q FetchRequest) (a FetchAnswer) {
-	f := r.feed(q.Feed, false)
-	if f == nil || q.From == 0 || q.To < q.From {
-		return a
-	}
-	f.mu.Lock()
-	c := f.durable
-	f.mu.Unlock()
-	upTo := protocol.EntitledFeed(r.members(), &c, org)
 	size := 0
-	for seq := q.From; seq <= min(q.To, upTo) && len(a.Records) < maxPage && size < pageBytes; seq++ {
+	for seq := q.From; seq <= q.To && len(a.Records) < maxPage && size < pageBytes; seq++ {
 		rec, e := r.lookup(q.Feed, seq, org)
 		if rec == nil {
 			break
 		}
 		env := rec.Envelope(e)
-		inline := protocol.MaxInline
-		for i, s := range env.Sections {
-			if inline -= len(s); inline < 0 {
-				env.Sections[i] = nil
-				continue
-			}
-			size += len(s)
-		}
-		size += len(env.Core)
+		size += trim(&env) + len(env.Core)
 		a.Records = append(a.Records, env)
 	}
 	return a
 }
 
-// fetchSections asks a peer for the sections of a feed that are lacking here.
-func (r *Replica) fetchSections(ctx context.Context, p *peer, f *feed) error {
+// fetchLacking asks a peer for what of a feed is lacking here and the peer may
+// have.
+func (r *Replica) fetchLacking(ctx context.Context, p *peer, f *feed) error {
 	f.mu.Lock()
+	c := f.durable
 	var seqs []uint64
 	for s := range f.lacking {
-		seqs = append(seqs, s)
+		if s <= c.Seq {
+			seqs = append(seqs, s)
+		}
 	}
 	f.mu.Unlock()
+	upTo := protocol.EntitledFeed(r.members(), &c, p.node.Org)
+	if len(seqs) == 0 || upTo == 0 {
+		return nil
+	}
 	slices.Sort(seqs)
+	slices.Reverse(seqs) // a lost record is known by the one after it
+	asked := 0
 	for _, seq := range seqs {
-		rec, _ := r.lookup(f.id, seq, r.o.Org)
-		if rec == nil {
+		if seq > upTo || r.recheck(f, seq) != nil {
 			continue
 		}
+		if asked++; asked > maxLacking {
+			break
+		}
+		rec, _ := r.record(f, seq)
+		if rec == nil {
+			s, sections, err := r.fetchOne(ctx, p, f.id, seq)
+			if errors.Is(err, errNotTaken) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			t := r.take(s, sections)
+			if err := r.settlePage([]taken{t}, nil); err != nil {
+				continue
+			}
+			if rec, _ = r.record(f, seq); rec == nil {
+				continue
+			}
+		}
+		// Of the sections, ask for those that the peer has a right to.
+		theirs := r.entitledBy(f.id, &c, rec, p.node.Org)
 		var want []uint64
-		for _, i := range rec.Missing(r.entitled(f, rec, r.o.Org)) {
-			want = append(want, uint64(i))
+		for _, i := range rec.Missing(r.entitledBy(f.id, &c, rec, r.o.Org)) {
+			if theirs.Section(i) {
+				want = append(want, uint64(i))
+			}
 		}
 		if len(want) == 0 {
 			continue
@@ -391,11 +504,10 @@ func (r *Replica) fetchSections(ctx context.Context, p *peer, f *feed) error {
 			continue
 		}
 		t := r.takeSections(Push{Feed: f.id, Seq: seq, Sections: a.Sections})
-		var e error
-		if t.done != nil {
-			e = <-t.done
+		if t.bad {
+			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
 		}
-		r.settle(t, e)
+		r.settlePage([]taken{t}, nil)
 	}
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/crypto/seal"
@@ -23,6 +22,8 @@ import (
 type Disk interface {
 	Chain(protocol.FeedID) (protocol.Chain, bool, error)
 	Feeds(func(protocol.FeedID, protocol.Chain) error) error
+	// Record returns a durable record. Where sections of it are lost, it comes
+	// without them, beside an error.
 	Record(protocol.FeedID, uint64) (*protocol.Record, error)
 	Receipts(protocol.FeedID) ([]protocol.SignedReceipt, error)
 	Forks() (map[protocol.FeedID]protocol.Fork, error)
@@ -42,6 +43,7 @@ type Change struct {
 	Refills  []protocol.Envelope // records whose bytes were lost, fetched again
 	Receipts []protocol.SignedReceipt
 	Forks    []ForkOf
+	Releases []Release
 	Outbox   []OutboxEntry
 	Done     []uint64          // outbox entries to remove
 	Flags    map[string][]byte // small marks, see Disk.Flag
@@ -60,6 +62,12 @@ type SectionOf struct {
 	Seq   uint64
 	Index int
 	Bytes []byte
+}
+
+// Release makes held links linked ones, on disk and in the feed's chain.
+type Release struct {
+	Feed     protocol.FeedID
+	From, To uint64
 }
 
 // ForkOf is a fork proof of a feed.
@@ -87,11 +95,20 @@ type Stream interface {
 	Read() ([]byte, error)
 	Write(frames ...[]byte) error
 	Close() error
+	// Abuse ends a stream that carried what no honest peer sends.
+	Abuse()
 }
 
 // Keyring holds the organisation's reading identities; false while locked.
 type Keyring interface {
 	Identities() ([]*seal.Identity, bool)
+}
+
+// Members is what the replica asks of the register.
+type Members interface {
+	protocol.Members
+	// Nodes lists every node that an organisation ever had.
+	Nodes(protocol.OrgID) []protocol.Node
 }
 
 // Options of a replica. All but Log, Now and the waits must be set.
@@ -102,7 +119,7 @@ type Options struct {
 	Disk    Disk
 	Net     Network
 	Keys    Keyring
-	Members func() protocol.Members // the register at the newest accepted checkpoint
+	Members func() Members // the register at the newest accepted checkpoint
 	Random  io.Reader
 	Now     func() time.Time
 	Log     *slog.Logger
@@ -110,9 +127,13 @@ type Options struct {
 	// connect, RepairEvery how often idle peers compare frontiers.
 	HeadWait    time.Duration
 	RepairEvery time.Duration
-	// OnRecord is told of each record once it is durable, in the order of
-	// its feed, from one goroutine a feed at a time. It must not block.
+	// OnRecord is told of each record once it is durable with every section
+	// that is due here, and of a held one when it is released: from any
+	// goroutine, in any order, perhaps more than once. It must not block.
 	OnRecord func(*protocol.Record)
+	// OnAhead is told that a peer knows a newer register than this node. It
+	// must not block.
+	OnAhead func(protocol.NodeID)
 	// OnDelivery is told of each new receipt once it is durable.
 	OnDelivery func(protocol.Receipt)
 }
@@ -136,13 +157,19 @@ type Replica struct {
 	mu    sync.Mutex
 	feeds map[protocol.FeedID]*feed
 	peers map[protocol.NodeID]*peer
-	forks map[protocol.FeedID]protocol.Fork
+	forks map[protocol.FeedID]fork
 	state writeState
 	boxes map[uint64]struct{} // outbox entries being kept
 	box   uint64              // newest outbox number
+	// expect says up to which seq of a feed cores are taken because a signed
+	// key record there names this organisation a custodian.
+	expect  map[protocol.FeedID]uint64
+	telling map[string]bool   // reports under way
+	waits   map[uint64]string // why outbox entries were last not written; writeLoop's own
+	moved   bool              // the register did; held links are to be judged again
 
-	quotas  map[protocol.NodeID]*rate.Limiter // by pushing peer
-	authors map[protocol.NodeID]*rate.Limiter // by author
+	pushers quotas // records, by the peer that brings them
+	authors quotas // bytes, by author
 
 	keys    keyCache
 	wake    chan struct{} // outbox or head check has work
@@ -171,8 +198,12 @@ func New(o Options) (*Replica, error) {
 	if o.OnDelivery == nil {
 		o.OnDelivery = func(protocol.Receipt) {}
 	}
+	if o.OnAhead == nil {
+		o.OnAhead = func(protocol.NodeID) {}
+	}
 	r := &Replica{o: o, network: o.Members().Network(), feeds: map[protocol.FeedID]*feed{}, peers: map[protocol.NodeID]*peer{},
-		boxes: map[uint64]struct{}{}, quotas: map[protocol.NodeID]*rate.Limiter{}, authors: map[protocol.NodeID]*rate.Limiter{}, wake: make(chan struct{}, 1), started: make(chan struct{})}
+		forks: map[protocol.FeedID]fork{}, boxes: map[uint64]struct{}{}, expect: map[protocol.FeedID]uint64{}, telling: map[string]bool{}, waits: map[uint64]string{}, moved: true,
+		pushers: newQuotas(pushPerSecond, pushBurst), authors: newQuotas(authorPerSecond, authorBurst), wake: make(chan struct{}, 1), started: make(chan struct{})}
 	r.keys.init()
 	err := o.Disk.Feeds(func(id protocol.FeedID, c protocol.Chain) error {
 		f, err := r.newFeed(id, c)
@@ -184,19 +215,23 @@ func New(o Options) (*Replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open replica: %w", err)
 	}
-	if r.forks, err = o.Disk.Forks(); err != nil {
+	forks, err := o.Disk.Forks()
+	if err != nil {
 		return nil, fmt.Errorf("open replica: %w", err)
 	}
-	for _, proof := range r.forks {
-		if _, _, node, err := proof.Verify(o.Members()); err == nil && node == o.Node {
-			r.state.replaced = true
+	for id, proof := range forks {
+		k, err := newFork(proof) // verified before it was kept
+		if err != nil {
+			return nil, fmt.Errorf("open replica: %w", err)
 		}
+		r.forks[id] = k
+		r.state.replaced = r.state.replaced || k.at.Node == o.Node
 	}
 	flag, err := o.Disk.Flag(flagReplaced)
 	if err != nil {
 		return nil, fmt.Errorf("open replica: %w", err)
 	}
-	r.state.replaced = r.state.replaced || flag != nil
+	r.state.replaced, r.state.flagged = r.state.replaced || flag != nil, flag != nil
 	boxes, err := o.Disk.Outbox()
 	if err != nil {
 		return nil, fmt.Errorf("open replica: %w", err)
@@ -205,7 +240,7 @@ func New(o Options) (*Replica, error) {
 		r.boxes[id] = struct{}{}
 		r.box = max(r.box, id)
 	}
-	r.state.heard = map[protocol.OrgID]bool{}
+	r.state.heard = map[protocol.NodeID]protocol.OrgID{}
 	r.state.start = o.Now()
 	return r, nil
 }
@@ -232,8 +267,19 @@ func (r *Replica) Run(ctx context.Context) error {
 	return nil
 }
 
+// ErrPeer marks a request that no honest peer makes; the peer pays for it.
+var ErrPeer = errors.New("the peer's request is not one that an honest node makes")
+
 // members is the register now.
-func (r *Replica) members() protocol.Members { return r.o.Members() }
+func (r *Replica) members() Members { return r.o.Members() }
+
+// speaks reports whether a peer is a member in good standing now. The
+// transport asks too; here it is asked again for each request.
+func (r *Replica) speaks(n protocol.Node) bool {
+	m := r.members()
+	now, ok := m.NodeAt(n.ID, m.Size())
+	return ok && now.Status == protocol.Active && now.Org == n.Org
+}
 
 func (r *Replica) today() protocol.Day { return protocol.DayOf(r.o.Now().Unix()) }
 

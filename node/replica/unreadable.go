@@ -28,18 +28,29 @@ func (r *Replica) Report(ctx context.Context, rec *protocol.Record, section int,
 		return nil
 	}
 	name := fmt.Sprintf("unreadable/%s/%d", rec.ID(), section)
+	r.mu.Lock()
+	busy := r.telling[name]
+	r.telling[name] = true
+	r.mu.Unlock()
+	if busy {
+		return nil
+	}
+	defer func() {
+		r.mu.Lock()
+		delete(r.telling, name)
+		r.mu.Unlock()
+	}()
 	if told, err := r.o.Disk.Flag(name); err != nil || told != nil {
 		return err
 	}
-	expiry := r.today() + 90
 	body := protocol.Encode(Unreadable{Feed: rec.Feed(), Seq: rec.Core().Seq, Record: rec.ID(), Section: uint64(section)})
-	_, err := r.Send(ctx, Draft{Audience: protocol.ListAudience(rec.Core().Author), Custodians: custodians, Expiry: expiry,
-		Contents: []protocol.Content{{Kind: KindUnreadable, Time: r.o.Now().Unix(), Body: body, Refs: []protocol.RecordID{rec.ID()}}}})
-	if err != nil {
-		return err
-	}
-	return <-r.o.Disk.Enqueue(Change{Flags: map[string][]byte{name: {1}}})
+	_, err := r.send(ctx, Draft{Audience: protocol.ListAudience(rec.Core().Author), Custodians: custodians, Expiry: r.today() + reportDays,
+		Contents: []protocol.Content{{Kind: KindUnreadable, Time: r.o.Now().Unix(), Body: body, Refs: []protocol.RecordID{rec.ID()}}}},
+		map[string][]byte{name: {1}})
+	return err
 }
+
+const reportDays = 90
 
 // Complaint is what a reader reported of a record of this organisation.
 type Complaint struct {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/protocol"
+	"github.com/national-alliance/alliance/protocol/reconcile"
 )
 
 // Protocol names.
@@ -83,6 +84,9 @@ type FetchAnswer struct {
 	Sections []Section           `cbor:"2,keyasint,omitempty"`
 	Heads    []FeedHead          `cbor:"3,keyasint,omitempty"`
 	More     bool                `cbor:"4,keyasint,omitempty"`
+	// Unsure comes with heads: this node has only just started and has not
+	// compared with its organisation's others, or cannot read what it holds.
+	Unsure bool `cbor:"5,keyasint,omitempty"`
 }
 
 // FeedHead is how far a node holds a feed.
@@ -101,18 +105,38 @@ type ReceiptBatch struct {
 	Forks    []protocol.Fork          `cbor:"3,keyasint,omitempty"`
 }
 
-// Limits of this package's messages.
+// Limits of this package's messages, in bytes: what one message of each
+// protocol may hold at most.
 const (
-	pageBytes     = 1 << 20 // records of one fetch answer
-	maxPage       = 4096    // records of one fetch answer
-	maxBatch      = 1024    // receipts of one batch
-	maxOwnHeads   = 512     // heads of one answer
-	maxInFlight   = 1024    // pushed records waiting for durability, one stream
-	fetchAhead    = 2       // pages asked for before the first is taken
-	maxWireFrame  = protocol.MaxFrame
-	dropCost      = 200  // tokens that a dropped record costs its pusher
-	pushPerSecond = 20e3 // records a second that one peer may push
+	MaxPushFrame     = protocol.MaxSection + 512<<10
+	MaxFetchFrame    = protocol.MaxSection + 512<<10
+	MaxFrontierFrame = reconcile.MaxMessage
+	MaxReceiptFrame  = 4 << 20
+)
+
+const (
+	pageBytes   = 1 << 20 // records of one fetch answer
+	maxPage     = 4096    // records of one fetch answer
+	maxBatch    = 1024    // receipts of one batch
+	maxOwnHeads = 512     // heads of one answer
+	maxInFlight = 1024    // pushed records waiting for durability, one stream
+	fetchAhead  = 2       // pages asked for before the first is taken
+	maxLacking  = 1024    // lacking records asked for in one comparison, of one feed
+	maxExpected = 4096    // feeds whose cores are taken ahead of a key record
+	maxQuotas   = 4096    // token buckets kept although they are full
+
+	// Tokens of a peer: one for each record or small thing it sends or asks.
+	pushPerSecond = 20e3
 	pushBurst     = 40e3
+	dropCost      = 200 // a record that is dropped: a signature was verified for nothing
+	waitCost      = 20  // one that is refused
+	wantCost      = 10  // a section asked for
+	fetchCost     = 20  // a page asked for
+	compareCost   = 100 // a frontier
+
+	// Bytes of an author, whoever brings them.
+	authorPerSecond = 32 << 20
+	authorBurst     = 512 << 20
 )
 
 // spreadAfter is how long a holder leaves a new record to its author's own

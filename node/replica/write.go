@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -34,9 +35,15 @@ type Sent struct {
 
 // Send writes a record and returns once it is durable here; it is then on its
 // way. Where the head check is not done it returns a queued entry, durable
-// too. Errors: [ErrLocked], [ErrReplaced], and those of the disk; then nothing
-// was written.
+// too. Errors: [ErrLocked], [ErrReplaced], why the draft can be no record, and
+// those of the disk; then nothing was written, but for a disk that failed in
+// the middle and says so.
 func (r *Replica) Send(ctx context.Context, d Draft) (Sent, error) {
+	return r.send(ctx, d, nil)
+}
+
+// send is Send with marks that become durable together with the record.
+func (r *Replica) send(ctx context.Context, d Draft, flags map[string][]byte) (Sent, error) {
 	if err := r.mayWrite(); err != nil {
 		return Sent{}, err
 	}
@@ -44,94 +51,143 @@ func (r *Replica) Send(ctx context.Context, d Draft) (Sent, error) {
 	if !ok {
 		return Sent{}, ErrLocked
 	}
-	id := protocol.FeedIDOf(r.network, r.o.Node, d.Audience)
-	if why := r.holdBack(d.Audience, len(d.Custodians) > 0); why != "" {
-		return r.queue(ctx, d, id, why)
+	if err := d.check(); err != nil {
+		return Sent{}, err
 	}
-	return r.write(ctx, d, ids, 0)
+	if err := ctx.Err(); err != nil {
+		return Sent{}, err
+	}
+	if why := r.holdBack(d); why != "" {
+		return r.queue(d, ids, why, flags)
+	}
+	return r.write(d, ids, Change{Flags: flags})
 }
 
-// write composes, commits and announces. box is the outbox entry it came from.
-func (r *Replica) write(ctx context.Context, d Draft, ids []*seal.Identity, box uint64) (Sent, error) {
-	m := r.members()
-	id := protocol.FeedIDOf(r.network, r.o.Node, d.Audience)
-	f := r.feed(id, true)
-	w := protocol.Writer{Members: m, Org: r.o.Org, Node: r.o.Node, Key: r.o.Key, Random: r.o.Random, Recipient: r.recipients.Parse}
+// check refuses what nothing can make a record of.
+func (d Draft) check() error {
+	switch {
+	case len(d.Contents) == 0 || len(d.Contents) > protocol.MaxSections:
+		return fmt.Errorf("write record: %d sections, 1 to %d are allowed", len(d.Contents), protocol.MaxSections)
+	case d.Contents[0].Set != 0:
+		return errors.New("write record: the first section is for the whole audience")
+	case len(d.Parts) >= protocol.MaxSets:
+		return fmt.Errorf("write record: %d parts of the audience, at most %d", len(d.Parts), protocol.MaxSets-1)
+	}
+	for _, c := range d.Contents {
+		if c.Set > uint64(len(d.Parts)) {
+			return fmt.Errorf("write record: a section for part %d of %d", c.Set, len(d.Parts))
+		}
+	}
+	return nil
+}
 
-	f.mu.Lock()
+func (r *Replica) writer() protocol.Writer {
+	return protocol.Writer{Members: r.members(), Org: r.o.Org, Node: r.o.Node, Key: r.o.Key, Random: r.o.Random, Recipient: r.recipients.Parse}
+}
+
+// write composes, commits and announces. with is what becomes durable in the
+// same change.
+func (r *Replica) write(d Draft, ids []*seal.Identity, with Change) (Sent, error) {
+	f := r.lockFeed(protocol.FeedIDOf(r.network, r.o.Node, d.Audience))
 	if err := f.heal(r); err != nil {
 		f.mu.Unlock()
 		return Sent{}, err
 	}
-	change, chain, err := r.compose(f, w, d, ids)
+	links, keys, err := r.compose(f.id, f.tip, f.keys, r.writer(), d, ids)
 	if err != nil {
+		r.forget(f)
 		f.mu.Unlock()
 		return Sent{}, err
 	}
-	if box != 0 {
-		change.Done = []uint64{box}
-	}
-	f.tip = chain
-	done := r.o.Disk.Enqueue(change)
+	last := links[len(links)-1]
+	f.tip, f.keys = last.Chain, keys
+	with.Links = links
+	done := r.o.Disk.Enqueue(with)
 	f.mu.Unlock()
 
 	if err := <-done; err != nil {
 		f.fail()
 		return Sent{}, fmt.Errorf("write record: %w", err)
 	}
-	f.settle(chain, false)
-	for _, l := range change.Links {
-		r.announce(f, l.Record)
+	f.settle(last.Chain)
+	r.announceOwn(f, links)
+	for _, l := range links {
 		r.o.OnRecord(l.Record)
 	}
-	rec := change.Links[len(change.Links)-1].Record
-	return Sent{Record: rec, Feed: id, Seq: rec.Core().Seq}, nil
+	return Sent{Record: last.Record, Feed: f.id, Seq: last.Record.Core().Seq}, nil
 }
 
-// compose makes the records that a draft needs: a key record first where one
-// is due or a reader set or custodian differs. Called with f.mu held.
-func (r *Replica) compose(f *feed, w protocol.Writer, d Draft, ids []*seal.Identity) (Change, protocol.Chain, error) {
-	var change Change
-	c := f.tip
-	day := w.Day(c, r.today())
-	size := w.Members.Size()
-	sets, fits := resolve(w, c, d)
-	if due := c.KeyDue(w.Members, c.Seq+1, day, size); due != "" || !fits || !slices.Equal(c.Key.Custodians, sorted(d.Custodians)) || d.Expiry > c.Key.Expiry {
-		parts := mergeParts(c, d.Parts)
-		rec, n, keys, err := w.OpenFeed(c, d.Audience, parts, d.Custodians, nil, day, max(d.Expiry, day+protocol.MaxKeepDays))
-		if err != nil {
-			return change, c, err
+// announceOwn announces own durable records in the order of their feed,
+// whichever of them was told durable first: a receiver that sees a gap has to
+// ask.
+func (r *Replica) announceOwn(f *feed, links []Link) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range links {
+		f.out[l.Record.Core().Seq] = l.Record
+	}
+	for {
+		rec := f.out[f.sent+1]
+		if rec == nil {
+			return
 		}
-		change.Links = append(change.Links, Link{Record: rec, Chain: n})
-		c, f.keys = n, keys
-		if sets, fits = resolve(w, c, d); !fits {
-			return change, c, errors.New("write record: no reader set fits a part of it")
+		f.sent++
+		delete(f.out, f.sent)
+		r.announce(f, &f.tip, rec)
+	}
+}
+
+// compose makes the records that a draft needs, after a chain whose feed keys
+// are given or nil: a key record first where one is due or a reader set or
+// custodian differs. It returns the feed keys after them. Nothing is kept.
+func (r *Replica) compose(id protocol.FeedID, c protocol.Chain, keys []seal.FeedKey, w protocol.Writer, d Draft, ids []*seal.Identity) (links []Link, _ []seal.FeedKey, err error) {
+	day := w.Day(c, r.today())
+	sets, fits := resolve(w, c, d)
+	renew := !fits || !slices.Equal(c.Key.Custodians, sorted(d.Custodians)) || d.Expiry > c.Key.Expiry ||
+		c.KeyDue(w.Members, c.Seq+1, day, w.Members.Size()) != ""
+	if !renew && keys == nil {
+		if keys, err = r.ownKeys(id, &c, ids); err != nil {
+			// It is lost, or sealed to an identity that is no longer here.
+			r.o.Log.Info("own feed key does not open; the feed gets a new one", "feed", id.Short(), "err", err)
+			renew = true
 		}
 	}
-	if f.keys == nil {
-		rec, err := r.o.Disk.Record(f.id, c.Key.Seq)
+	if renew {
+		var rec *protocol.Record
+		rec, c, keys, err = w.OpenFeed(c, d.Audience, mergeParts(c, d.Parts), d.Custodians, nil, day, max(d.Expiry, day+protocol.MaxKeepDays))
 		if err != nil {
-			return change, c, fmt.Errorf("read own feed key: %w", err)
+			return nil, nil, err
 		}
-		for i := range c.Key.Sets {
-			k, err := rec.OpenKey(i, ids...)
-			if err != nil {
-				f.keys = nil
-				return change, c, fmt.Errorf("open own feed key: %w", err)
-			}
-			f.keys = append(f.keys, k)
+		links = append(links, Link{Record: rec, Chain: c})
+		if sets, fits = resolve(w, c, d); !fits {
+			return nil, nil, errors.New("write record: no reader set fits a part of it")
 		}
 	}
 	contents := slices.Clone(d.Contents)
 	for i := range contents {
 		contents[i].Set = sets[contents[i].Set]
 	}
-	rec, n, err := w.Write(c, f.keys, contents, day, d.Expiry)
+	rec, c, err := w.Write(c, keys, contents, day, d.Expiry)
 	if err != nil {
-		return change, c, err
+		return nil, nil, err
 	}
-	change.Links = append(change.Links, Link{Record: rec, Chain: n})
-	return change, n, nil
+	return append(links, Link{Record: rec, Chain: c}), keys, nil
+}
+
+// ownKeys opens the feed keys of an own feed's newest key record.
+func (r *Replica) ownKeys(id protocol.FeedID, c *protocol.Chain, ids []*seal.Identity) (keys []seal.FeedKey, err error) {
+	rec, err := r.o.Disk.Record(id, c.Key.Seq)
+	if err != nil {
+		return nil, fmt.Errorf("read own feed key: %w", err)
+	}
+	for i := range c.Key.Sets {
+		k, err := rec.OpenKey(i, ids...)
+		if err != nil {
+			return nil, fmt.Errorf("open own feed key: %w", err)
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
 }
 
 // resolve maps the draft's set numbers to the key's; false where one is
@@ -199,20 +255,24 @@ func sorted(o []protocol.OrgID) []protocol.OrgID {
 	return slices.Compact(o)
 }
 
-// queue keeps a draft in the outbox, sealed to the own organisation.
-func (r *Replica) queue(ctx context.Context, d Draft, id protocol.FeedID, why string) (Sent, error) {
+// queue keeps a draft in the outbox, sealed to the own organisation. What could
+// not be written even after the head check is refused at once.
+func (r *Replica) queue(d Draft, ids []*seal.Identity, why string, flags map[string][]byte) (Sent, error) {
+	id := protocol.FeedIDOf(r.network, r.o.Node, d.Audience)
+	var c protocol.Chain
+	if f := r.feed(id); f != nil {
+		c = f.chain()
+	}
+	if _, _, err := r.compose(id, c, nil, r.writer(), d, ids); err != nil {
+		return Sent{}, err
+	}
 	r.mu.Lock()
 	r.box++
 	n := r.box
 	r.mu.Unlock()
 	b, err := r.sealDraft(d, n)
-	if err != nil {
-		return Sent{}, fmt.Errorf("keep in outbox: %w", err)
-	}
-	select {
-	case err = <-r.o.Disk.Enqueue(Change{Outbox: []OutboxEntry{{n, b}}}):
-	case <-ctx.Done():
-		err = ctx.Err()
+	if err == nil {
+		err = <-r.o.Disk.Enqueue(Change{Outbox: []OutboxEntry{{n, b}}, Flags: flags})
 	}
 	if err != nil {
 		return Sent{}, fmt.Errorf("keep in outbox: %w", err)
@@ -251,7 +311,7 @@ func (r *Replica) sealDraft(d Draft, n uint64) ([]byte, error) {
 		return nil, err
 	}
 	var b boxed
-	if _, err := r.o.Random.Read(b.Nonce[:]); err != nil {
+	if _, err := io.ReadFull(r.o.Random, b.Nonce[:]); err != nil {
 		return nil, err
 	}
 	if b.Key, err = seal.SealKey(key, []*seal.Recipient{to}); err != nil {
@@ -279,12 +339,13 @@ func (r *Replica) openDraft(n uint64, sealed []byte, ids []*seal.Identity) (Draf
 	return protocol.Decode[Draft](plain, protocol.MaxFrame)
 }
 
-// writeLoop empties the outbox whenever something may have changed: a head
+// writeLoop empties the outbox, and looks at held links, whenever something may have changed: a head
 // check answer, an unlock, a new checkpoint, or a second's passing.
 func (r *Replica) writeLoop(ctx context.Context) error {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {
+		r.rejudge(ctx)
 		r.emptyOutbox(ctx)
 		select {
 		case <-ctx.Done():
@@ -322,16 +383,23 @@ func (r *Replica) emptyOutbox(ctx context.Context) {
 		}
 		d, err := r.openDraft(n, boxes[n], ids)
 		if err != nil {
-			r.o.Log.Error("outbox entry does not open; it is kept", "entry", n, "err", err)
+			if r.waits[n] != err.Error() {
+				r.waits[n] = err.Error()
+				r.o.Log.Error("outbox entry does not open; it is kept", "entry", n, "err", err)
+			}
 			continue
 		}
-		if r.holdBack(d.Audience, len(d.Custodians) > 0) != "" {
+		if r.holdBack(d) != "" {
 			continue
 		}
-		if _, err := r.write(ctx, d, ids, n); err != nil {
-			r.o.Log.Warn("outbox entry waits", "entry", n, "err", err)
+		if _, err := r.write(d, ids, Change{Done: []uint64{n}}); err != nil {
+			if r.waits[n] != err.Error() {
+				r.waits[n] = err.Error()
+				r.o.Log.Warn("outbox entry waits", "entry", n, "err", err)
+			}
 			continue
 		}
+		delete(r.waits, n)
 		r.mu.Lock()
 		delete(r.boxes, n)
 		r.mu.Unlock()
@@ -347,3 +415,14 @@ func (r *Replica) Queued() int {
 
 // Unlocked tells the replica that the reading identity is there now.
 func (r *Replica) Unlocked() { r.poke() }
+
+// Locked tells the replica that the reading identity was put away: no opened
+// feed key stays in memory.
+func (r *Replica) Locked() {
+	r.keys.forgetKeys()
+	for _, f := range r.allFeeds() {
+		f.mu.Lock()
+		f.keys = nil
+		f.mu.Unlock()
+	}
+}
