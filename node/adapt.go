@@ -20,13 +20,6 @@ import (
 // The rooms below do not know each other: here the values of one become those
 // of another.
 
-// promise turns the store's wait into a channel.
-func promise(wait func(context.Context) error) <-chan error {
-	ch := make(chan error, 1)
-	go func() { ch <- wait(context.Background()) }()
-	return ch
-}
-
 // recordDisk is the store as the replica sees it.
 type recordDisk struct{ s *store.Store }
 
@@ -122,7 +115,7 @@ func (d recordDisk) Enqueue(c replica.Change) <-chan error {
 	for name, v := range c.Flags {
 		b.Meta("replica/"+name, v)
 	}
-	return promise(d.s.Enqueue(&b))
+	return d.s.Enqueue(&b)
 }
 
 func isAbsent(err error) bool { return errors.Is(err, store.ErrAbsent) }
@@ -197,7 +190,7 @@ func (d registerDisk) Enqueue(c membership.Change) <-chan error {
 	for name, v := range c.Marks {
 		b.Meta(markPrefix+name, v)
 	}
-	return promise(d.s.Enqueue(&b))
+	return d.s.Enqueue(&b)
 }
 
 // wire is the transport as replica and membership see it.

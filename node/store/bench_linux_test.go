@@ -69,20 +69,20 @@ func BenchmarkPipe64(b *testing.B) {
 	s := open(b, b.TempDir())
 	links := authorOf(b, 1).some(b, b.N+1, 1024)
 	b.ResetTimer()
-	var waits []func(context.Context) error
+	var waits []<-chan error
 	for _, l := range links[:b.N] {
 		var batch Batch
 		l.put(&batch)
 		waits = append(waits, s.Enqueue(&batch))
 		if len(waits) == 64 {
-			if err := waits[0](context.Background()); err != nil {
+			if err := <-waits[0]; err != nil {
 				b.Fatal(err)
 			}
 			waits = waits[1:]
 		}
 	}
 	for _, w := range waits {
-		if err := w(context.Background()); err != nil {
+		if err := <-w; err != nil {
 			b.Fatal(err)
 		}
 	}

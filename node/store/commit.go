@@ -19,7 +19,13 @@ type job struct {
 	size  int
 	after *job // the part before; if that failed, so does this
 	err   error
-	done  chan struct{}
+	done  chan error // one value of the last part of a batch, when it is durable or has failed
+}
+
+func (j *job) end(err error) {
+	if j.err = err; j.done != nil {
+		j.done <- err
+	}
 }
 
 // committer is the one goroutine that writes.
@@ -84,14 +90,13 @@ func (c *committer) failure() error {
 	return nil
 }
 
-// Enqueue puts a batch in line and returns a function that waits until it is
-// durable or has failed. Batches become durable in the order of Enqueue, so a
-// caller may compose the next record of a feed while the one before is being
-// synced; if that one fails, the next fails too, since it does not follow the
-// stored head. A wait that ends with its context leaves the outcome open.
-// Enqueue itself waits while more than 16 MiB are in line.
-func (s *Store) Enqueue(b *Batch) (wait func(context.Context) error) {
-	jobs := split(b)
+// Enqueue puts a batch in line. The channel yields one value, when the batch is
+// durable (nil) or has failed. Batches become durable in the order of Enqueue,
+// so a caller may compose the next record of a feed while the one before is
+// being synced; if that one fails, the next fails too, since it does not follow
+// the stored head. Enqueue itself waits while more than 16 MiB are in line.
+func (s *Store) Enqueue(b *Batch) <-chan error {
+	jobs, done := split(b)
 	c := &s.committer
 	c.q.Lock()
 	for c.q.size > maxQueued && !c.q.closed {
@@ -104,45 +109,42 @@ func (s *Store) Enqueue(b *Batch) (wait func(context.Context) error) {
 	}
 	c.q.Unlock()
 	if closed {
-		return func(context.Context) error { return ErrClosed }
+		done <- ErrClosed
+		return done
 	}
 	c.poke()
-	return func(ctx context.Context) error {
-		for _, j := range jobs {
-			select {
-			case <-j.done:
-				if j.err != nil {
-					return j.err
-				}
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-		return nil
-	}
+	return done
 }
 
 // Commit makes a batch durable. Errors are those of the operations, and
-// [ErrFull], [ErrDisk], [ErrUncertain], [ErrClosed].
+// [ErrFull], [ErrDisk], [ErrUncertain], [ErrClosed]. A wait that ends with its
+// context leaves the outcome open.
 func (s *Store) Commit(ctx context.Context, b *Batch) error {
 	if b.Empty() {
 		return nil
 	}
-	return s.Enqueue(b)(ctx)
+	select {
+	case err := <-s.Enqueue(b):
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
-// split cuts a large batch between operations.
-func split(b *Batch) (jobs []*job) {
-	j := &job{done: make(chan struct{})}
+// split cuts a large batch between operations. Where a part fails those behind
+// it fail for the same reason, so the last one speaks for all.
+func split(b *Batch) (jobs []*job, done chan error) {
+	j := &job{}
 	for _, o := range b.ops {
 		if len(j.ops) > 0 && (j.size+o.size > maxPart || len(j.ops) >= maxRows/8) {
 			jobs = append(jobs, j)
-			j = &job{done: make(chan struct{}), after: j}
+			j = &job{after: j}
 		}
 		j.ops = append(j.ops, o)
 		j.size += o.size
 	}
-	return append(jobs, j)
+	j.done = make(chan error, 1)
+	return append(jobs, j), j.done
 }
 
 func (s *Store) run() {
@@ -186,8 +188,7 @@ func (s *Store) group(jobs []*job) (rest []*job) {
 	}
 	if err != nil {
 		for _, j := range jobs {
-			j.err = err
-			close(j.done)
+			j.end(err)
 		}
 		return nil
 	}
@@ -202,8 +203,8 @@ func (s *Store) group(jobs []*job) (rest []*job) {
 				break
 			}
 			jobs = jobs[1:]
-			if j.err = d.do(j); j.err != nil {
-				close(j.done)
+			if err := d.do(j); err != nil {
+				j.end(err)
 				continue
 			}
 			in = append(in, j)
@@ -214,8 +215,7 @@ func (s *Store) group(jobs []*job) (rest []*job) {
 		err = s.write(d)
 	}
 	for _, j := range in {
-		j.err = err
-		close(j.done)
+		j.end(err)
 	}
 	return jobs
 }

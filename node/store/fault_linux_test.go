@@ -2,7 +2,6 @@ package store
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -126,14 +125,14 @@ func TestWriteChild(t *testing.T) {
 	s := open(t, dir)
 	a := authorOf(t, 1)
 	for {
-		var waits []func(context.Context) error
+		var waits []<-chan error
 		for range 8 {
 			var b Batch
 			a.next(t, invented(2000)).put(&b)
 			waits = append(waits, s.Enqueue(&b))
 		}
 		for i, w := range waits {
-			if err := w(context.Background()); err != nil {
+			if err := <-w; err != nil {
 				t.Fatal(err)
 			}
 			fmt.Printf("acked %d\n", a.chain.Seq-7+uint64(i))

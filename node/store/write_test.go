@@ -55,8 +55,8 @@ func TestEnqueueKeepsOrder(t *testing.T) {
 	s := open(t, t.TempDir())
 	a, b := authorOf(t, 1), authorOf(t, 2)
 	la, lb := a.some(t, 40, 100), b.some(t, 20, 100)
-	var waitsA, waitsB []func(context.Context) error
-	enqueue := func(l link) func(context.Context) error {
+	var waitsA, waitsB []<-chan error
+	enqueue := func(l link) <-chan error {
 		var batch Batch
 		l.put(&batch)
 		return s.Enqueue(&batch)
@@ -71,13 +71,13 @@ func TestEnqueueKeepsOrder(t *testing.T) {
 		}
 	}
 	for i, w := range waitsA {
-		err := w(context.Background())
+		err := <-w
 		if i < 20 && err != nil || i >= 20 && !errors.Is(err, protocol.ErrGap) {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
 	for _, w := range waitsB {
-		if err := w(context.Background()); err != nil {
+		if err := <-w; err != nil {
 			t.Error(err)
 		}
 	}
