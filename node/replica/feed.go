@@ -19,18 +19,47 @@ type feed struct {
 	tip      protocol.Chain
 	durable  protocol.Chain
 	lacking  map[uint64]bool // links of which something that is due here is not
+	old      bool            // it was on the disk at the start
 	broken   bool            // a commit failed: reload from disk before going on
 	gone     bool            // forgotten, since nothing was taken for it
 	released uint64          // held links up to here are released
 	version  uint64          // grows with whatever a receipt of ours or another's would say
 
-	keys []seal.FeedKey // own feeds: of tip.Key, by set; nil until opened
-	sent uint64         // own feeds: announced up to here
-	out  map[uint64]*protocol.Record
+	keys   []seal.FeedKey // own feeds: of tip.Key, by set; nil until opened
+	sent   uint64         // own feeds: announced up to here
+	out    map[uint64]*protocol.Record
+	recent recent
 
 	receipts map[protocol.NodeID]protocol.Receipt // newest durable ones
 	loaded   bool                                 // receipts are read from disk
+	arriving map[protocol.NodeID]arriving         // receipts on their way to the disk
 	waiters  []*waiter
+}
+
+// recent are the IDs of the newest links written since the start, by seq, so
+// that a receipt for one a little behind the head is compared without reading
+// the disk.
+type recent []recentID
+
+type recentID struct {
+	seq uint64
+	id  protocol.RecordID
+}
+
+const recentIDs = 128
+
+func (r *recent) put(seq uint64, id protocol.RecordID) {
+	if *r == nil {
+		*r = make(recent, recentIDs)
+	}
+	(*r)[seq%recentIDs] = recentID{seq, id}
+}
+
+func (r recent) at(seq uint64) (protocol.RecordID, bool) {
+	if r == nil || r[seq%recentIDs].seq != seq {
+		return protocol.RecordID{}, false
+	}
+	return r[seq%recentIDs].id, true
 }
 
 // waiter waits until a node's word reaches a seq.
@@ -42,7 +71,7 @@ type waiter struct {
 }
 
 func (r *Replica) newFeed(id protocol.FeedID, c protocol.Chain) (*feed, error) {
-	f := &feed{id: id, out: map[uint64]*protocol.Record{}, receipts: map[protocol.NodeID]protocol.Receipt{}}
+	f := &feed{id: id, out: map[uint64]*protocol.Record{}, receipts: map[protocol.NodeID]protocol.Receipt{}, arriving: map[protocol.NodeID]arriving{}}
 	return f, f.set(r, c)
 }
 
@@ -60,7 +89,7 @@ func (f *feed) set(r *Replica, c protocol.Chain) error {
 		}
 	}
 	f.tip, f.durable, f.keys, f.released = c, c, nil, 0
-	f.sent = c.Seq
+	f.sent, f.recent = c.Seq, nil
 	clear(f.out)
 	f.version++
 	return nil

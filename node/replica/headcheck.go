@@ -107,7 +107,7 @@ func (r *Replica) holdBack(d Draft) string {
 	}
 	for _, f := range r.allFeeds() {
 		c := f.chain()
-		if c.Node != r.o.Node || c.Seq == 0 {
+		if c.Node != r.o.Node || !f.old {
 			continue
 		}
 		for _, o := range append(slices.Clone(c.Audience.Orgs), c.Key.Custodians...) {

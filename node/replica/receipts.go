@@ -13,8 +13,9 @@ import (
 // or holds it back since its author is suspended or revoked.
 var ErrNotVouched = errors.New("the node has the record and does not vouch for it")
 
-// keepReceipt verifies a receipt, makes it durable, and then tells whoever
-// waits for it.
+// keepReceipt verifies a receipt and has it made durable; then whoever waits
+// for it is told. It does not wait for the disk: receipts are cumulative, so
+// what comes while one is being written is written as its newest alone.
 func (r *Replica) keepReceipt(s protocol.SignedReceipt) error {
 	m := r.members()
 	got, err := s.Verify(m)
@@ -32,6 +33,7 @@ func (r *Replica) keepReceipt(s protocol.SignedReceipt) error {
 	f.loadReceipts(r)
 	c := f.durable
 	known := f.receipts[got.Node]
+	head, recent := f.recent.at(got.Seq)
 	f.mu.Unlock()
 	switch {
 	case protocol.EntitledFeed(m, &c, got.Org) == 0:
@@ -43,9 +45,9 @@ func (r *Replica) keepReceipt(s protocol.SignedReceipt) error {
 		return protocol.ErrWait
 	case !better(got, known):
 		return errStale
-	}
-	head := c.Head
-	if got.Seq != c.Seq {
+	case got.Seq == c.Seq:
+		head = c.Head
+	case !recent:
 		rec, err := r.record(f, got.Seq)
 		if rec == nil {
 			return err
@@ -56,26 +58,67 @@ func (r *Replica) keepReceipt(s protocol.SignedReceipt) error {
 		r.needRepair(got.Node) // it holds another record there: the fork is to be fetched
 		return protocol.ErrDiverged
 	}
-	if err := <-r.o.Disk.Enqueue(Change{Receipts: []protocol.SignedReceipt{s}}); err != nil {
-		return err
-	}
 	f.mu.Lock()
-	if better(got, f.receipts[got.Node]) {
-		f.receipts[got.Node] = got
+	next, busy := f.arriving[got.Node]
+	if !busy || better(got, next.Receipt) {
+		f.arriving[got.Node] = arriving{got, s}
+	}
+	f.mu.Unlock()
+	if !busy {
+		go r.writeReceipts(f, got.Node)
+	}
+	return nil
+}
+
+// arriving is a verified receipt that is not durable yet.
+type arriving struct {
+	protocol.Receipt
+	signed protocol.SignedReceipt
+}
+
+// writeReceipts makes a node's newest receipt durable, and again what came
+// meanwhile.
+func (r *Replica) writeReceipts(f *feed, node protocol.NodeID) {
+	done := protocol.Receipt{}
+	for {
+		f.mu.Lock()
+		a := f.arriving[node]
+		if !better(a.Receipt, done) {
+			delete(f.arriving, node)
+			f.mu.Unlock()
+			return
+		}
+		f.mu.Unlock()
+		if err := <-r.o.Disk.Enqueue(Change{Receipts: []protocol.SignedReceipt{a.signed}}); err != nil {
+			r.o.Log.Warn("receipt not kept; it comes again", "feed", f.id.Short(), "err", err)
+			f.mu.Lock()
+			delete(f.arriving, node)
+			f.mu.Unlock()
+			return
+		}
+		done = a.Receipt
+		r.tookReceipt(f, a)
+	}
+}
+
+// tookReceipt tells of a receipt that is durable.
+func (r *Replica) tookReceipt(f *feed, a arriving) {
+	f.mu.Lock()
+	if better(a.Receipt, f.receipts[a.Node]) {
+		f.receipts[a.Node] = a.Receipt
 		f.version++
 	}
 	f.waiters = slices.DeleteFunc(f.waiters, func(w *waiter) bool {
-		if w.node != got.Node || got.Seq < w.seq {
+		if w.node != a.Node || a.Seq < w.seq {
 			return false
 		}
-		w.kept = got.Vouches(w.seq)
+		w.kept = a.Vouches(w.seq)
 		close(w.done)
 		return true
 	})
 	f.mu.Unlock()
-	r.o.OnDelivery(got)
-	r.passOn(f, s, got.Node)
-	return nil
+	r.o.OnDelivery(a.Receipt)
+	r.passOn(f, a.signed, a.Node)
 }
 
 // better reports whether a receipt says more than another of the same node and

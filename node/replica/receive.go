@@ -386,12 +386,11 @@ func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) 
 	for t := range pending {
 		var err error
 		if t.done != nil {
-			select {
-			case err = <-t.done:
-			default:
+			// A commit makes many durable before it tells of the first.
+			if c, _, e := r.o.Disk.Chain(t.feed.id); e != nil || c.Seq < t.seq || t.chain.Seq == 0 {
 				flush()
-				err = <-t.done
 			}
+			err = <-t.done
 		}
 		if r.settle(t, err) {
 			due[t.feed] = true

@@ -208,6 +208,7 @@ func New(o Options) (*Replica, error) {
 	err := o.Disk.Feeds(func(id protocol.FeedID, c protocol.Chain) error {
 		f, err := r.newFeed(id, c)
 		if err == nil {
+			f.old = true
 			r.feeds[id] = f
 		}
 		return err

@@ -125,6 +125,7 @@ func (r *Replica) announceOwn(f *feed, links []Link) {
 	defer f.mu.Unlock()
 	for _, l := range links {
 		f.out[l.Record.Core().Seq] = l.Record
+		f.recent.put(l.Record.Core().Seq, l.Record.ID())
 	}
 	for {
 		rec := f.out[f.sent+1]
