@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,8 @@ type alliance struct {
 	officers []keyfile.SigningKey
 	admin    keyfile.SigningKey // of the secretariat
 	nodes    map[string]*running
+	ports    map[string]string             // of stopped nodes: as in life, they come back where they were
+	with     func(name string, o *Options) // what a test changes at every start
 }
 
 type running struct {
@@ -53,9 +56,12 @@ func member(k keyfile.SigningKey) register.Member {
 	return register.Member{Key: k.Key.Public(), Person: protocol.PersonID(k.Person)}
 }
 
-func found(t *testing.T) *alliance {
+func found(t *testing.T, with ...func(name string, o *Options)) *alliance {
 	t.Helper()
-	a := &alliance{t: t, dir: t.TempDir(), nodes: map[string]*running{}}
+	a := &alliance{t: t, dir: t.TempDir(), nodes: map[string]*running{}, ports: map[string]string{}, with: func(string, *Options) {}}
+	if len(with) > 0 {
+		a.with = with[0]
+	}
 	var officers []register.Member
 	for range 3 {
 		k := signer(t)
@@ -89,11 +95,17 @@ func (a *alliance) start(name, dir string) *running {
 	cfg := config.Default()
 	cfg.Listen, cfg.Enrol = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
 	cfg.HeadWait.Duration, cfg.MinFree = time.Second, 1
+	cfg.Desk = config.Desk{Unit: "Example unit", Role: "duty worker", Phone: "1800 000 000", Language: "en"}
 	var log *slog.Logger
 	if os.Getenv("ALLIANCE_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})).With("at", name)
 	}
-	n, err := New(dir, Options{Config: &cfg, Log: log})
+	if p := a.ports[dir]; p != "" {
+		cfg.Listen = []string{"127.0.0.1:" + p}
+	}
+	o := Options{Config: &cfg, Log: log}
+	a.with(name, &o)
+	n, err := New(dir, o)
 	if err != nil {
 		a.t.Fatal(err)
 	}
@@ -105,12 +117,23 @@ func (a *alliance) start(name, dir string) *running {
 	return r
 }
 
+// port is where it listens, "" where it does not yet.
+func (r *running) port() string {
+	for _, addr := range r.Addrs() {
+		if parts := strings.Split(addr, "/"); len(parts) > 4 && parts[3] == "tcp" {
+			return parts[4]
+		}
+	}
+	return ""
+}
+
 func (a *alliance) stop(name string) {
 	r := a.nodes[name]
 	if r == nil {
 		return
 	}
 	delete(a.nodes, name)
+	a.ports[r.dir] = r.port()
 	r.once.Do(func() {
 		r.cancel()
 		if err := <-r.done; err != nil {
@@ -247,16 +270,15 @@ func TestThreeSecretariatNodesSurviveTheLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "three voters", func() bool {
-		if os.Getenv("DBG") != "" {
-			fmt.Printf("DBG %+v\nDBG %+v\nDBG %+v\n", sec.group.Status(), two.group.Status(), three.group.Status())
-			time.Sleep(time.Second)
-		}
 		return len(sec.group.Status().Voters) == 3
 	})
 	if err := a.op(ctx, sec, about, register.NewSigners(ids...), a.admin); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the reading identity is handed over", func() bool { return !two.Locked() && !three.Locked() })
+	until(t, "all three have the checkpoint that names them signers", func() bool {
+		return two.Register().State().Size() >= 5 && three.Register().State().Size() >= 5
+	})
 	byID := map[protocol.NodeID]string{sec.ID(): "sec", two.ID(): "sec2", three.ID(): "sec3"}
 	leader, _ := sec.group.Leader()
 	name := byID[leader]

@@ -1,0 +1,125 @@
+package node
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/national-alliance/alliance/node/api"
+	"github.com/national-alliance/alliance/node/casebook"
+	"github.com/national-alliance/alliance/protocol"
+)
+
+// A node that came back from a power cut without a passphrase keeps, passes on
+// and vouches for records, opens none and says so; unlocked, it shows all that
+// came meanwhile and lets out what waited.
+func TestLockedNode(t *testing.T) {
+	t.Parallel()
+	a, sec := opened(t)
+	alpha, beta := a.enrol("alpha", protocol.ClassNGO, "ngo"), a.enrol("beta", protocol.ClassNGO, "ngo")
+	ctx := t.Context()
+	send := func() casebook.Result {
+		t.Helper()
+		r, err := alpha.refer(ctx, referTo("Example beta"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	first := send()
+	until(t, "the first referral shown", func() bool { return beta.sees(t) == 1 })
+
+	// What is sent before anybody answered waits, sealed, through a locked start.
+	a.stop("sec")
+	a.stop("alpha")
+	a.stop("beta")
+	beta = a.again("beta")
+	if err := beta.Unlock(passphrase); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the casebook read", func() bool { return beta.sees(t) == 1 })
+	if r, err := api.Ask[casebook.Result](ctx, beta.client(), "POST", "/referrals/"+string(first.Code)+"/moves/acknowledge",
+		map[string]any{"say": map[string]any{"desk": "Example desk", "decide_by": time.Now().Add(time.Hour).Format(time.RFC3339)}}); err != nil || r.Queued == 0 {
+		t.Fatalf("a move with nobody there: %+v, %v", r, err)
+	}
+	a.stop("beta")
+
+	sec, alpha, beta = a.again("sec"), a.again("alpha"), a.again("beta")
+	a.nodes["sec"] = sec
+	if err := alpha.Unlock(passphrase); err != nil {
+		t.Fatal(err)
+	}
+	before := send()
+	var seq uint64
+	until(t, "the record kept and vouched for by the locked node", func() bool {
+		for _, f := range alpha.status(t).Feeds {
+			if f.Own && f.Seq >= 3 && f.Outstanding == nil {
+				seq = f.Seq
+				return true
+			}
+		}
+		return false
+	})
+	if !beta.Locked() || !sec.Locked() {
+		t.Fatal("it is not locked")
+	}
+	s := beta.status(t)
+	if !s.Locked || !beta.warned(t, "locked") || s.Outbox != 1 {
+		t.Errorf("status of a locked node: locked %v, outbox %d, %q", s.Locked, s.Outbox, s.Warnings)
+	}
+	for route, body := range map[string]any{
+		"GET /referrals":                                   nil,
+		"GET /referrals/" + string(first.Code):             nil,
+		"POST /referrals":                                  map[string]any{"draft": referTo("Example alpha")},
+		"POST /referrals/" + string(first.Code) + "/amend": map[string]any{"changes": map[string]any{}, "reason": "invented"},
+		"GET /alerts":                                      nil,
+	} {
+		method, path, _ := strings.Cut(route, " ")
+		err := beta.client().Do(ctx, method, path, body, nil)
+		if kind, text := problem(err); kind != api.Locked || !strings.Contains(text, "unlock") {
+			t.Errorf("%s at a locked node: %s %v", route, kind, err)
+		}
+	}
+
+	key, err := os.ReadFile(readingKeyPath(beta.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock := func(p string) error {
+		return beta.client().Do(ctx, "POST", "/unlock", api.Passphrase{Passphrase: p}, nil)
+	}
+	for _, wrong := range []string{"another passphrase", ""} {
+		kind, text := problem(unlock(wrong))
+		if kind != api.Refused || !strings.Contains(text, "nothing was changed") || strings.Contains(text, "another") {
+			t.Errorf("unlock with %q: %s %q", wrong, kind, text)
+		}
+	}
+	if now, err := os.ReadFile(readingKeyPath(beta.dir)); err != nil || string(now) != string(key) || !beta.Locked() {
+		t.Errorf("a wrong passphrase changed something: %v", err)
+	}
+	if err := unlock(passphrase); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "all shown", func() bool { return beta.sees(t) == 2 })
+	until(t, "the outbox left", func() bool { return beta.status(t).Outbox == 0 })
+	if beta.status(t).Locked || beta.warned(t, "locked") {
+		t.Error("an unlocked node says that it is locked")
+	}
+	until(t, "the move that waited has arrived", func() bool {
+		v, err := api.Ask[struct{ Legs []struct{ State string } }](ctx, alpha.client(), "GET", "/referrals/"+string(first.Code), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(v.Legs) == 1 && v.Legs[0].State == "acknowledged"
+	})
+	if before.Code == first.Code || seq == 0 {
+		t.Error("the two referrals are one")
+	}
+	if err := unlock("another passphrase"); err == nil {
+		t.Error("an unlocked node takes any passphrase")
+	}
+	if beta.Locked() {
+		t.Error("a wrong passphrase locked it")
+	}
+}
