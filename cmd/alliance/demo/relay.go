@@ -1,6 +1,7 @@
 package demo
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"time"
@@ -53,7 +54,7 @@ func (r *relay) run() {
 }
 
 // pass copies one way, and tells of each piece after it was passed on.
-func (r *relay) pass(to, from net.Conn, tell func()) {
+func (r *relay) pass(to, from net.Conn, tell func([]byte)) {
 	defer to.Close()
 	b := make([]byte, 64<<10)
 	for {
@@ -62,7 +63,7 @@ func (r *relay) pass(to, from net.Conn, tell func()) {
 			if _, err := to.Write(b[:n]); err != nil {
 				return
 			}
-			tell()
+			tell(b[:n])
 		}
 		if err != nil {
 			return
@@ -70,7 +71,7 @@ func (r *relay) pass(to, from net.Conn, tell func()) {
 	}
 }
 
-func (r *relay) request() {
+func (r *relay) request([]byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.waiting {
@@ -85,19 +86,22 @@ func (r *relay) request() {
 	}
 }
 
-func (r *relay) answer() {
+func (r *relay) answer(b []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.waiting {
 		return
 	}
 	r.waiting = false
+	if !bytes.HasPrefix(b, []byte("HTTP/1.1 2")) {
+		return // an error acknowledges nothing
+	}
 	if r.answered++; r.answered == 1 {
 		r.took = time.Since(r.first)
 	}
 }
 
-// answers says how many requests were answered.
+// answers says how many requests were answered well.
 func (r *relay) answers() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
