@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/national-alliance/alliance/protocol"
 )
@@ -79,7 +80,7 @@ type arriving struct {
 // writeReceipts makes a node's newest receipt durable, and again what came
 // meanwhile.
 func (r *Replica) writeReceipts(f *feed, node protocol.NodeID) {
-	done := protocol.Receipt{}
+	done, failed := protocol.Receipt{}, false
 	for {
 		f.mu.Lock()
 		a := f.arriving[node]
@@ -90,11 +91,15 @@ func (r *Replica) writeReceipts(f *feed, node protocol.NodeID) {
 		}
 		f.mu.Unlock()
 		if err := <-r.o.Disk.Enqueue(Change{Receipts: []protocol.SignedReceipt{a.signed}}); err != nil {
-			r.o.Log.Warn("receipt not kept; it comes again", "feed", f.id.Short(), "err", err)
-			f.mu.Lock()
-			delete(f.arriving, node)
-			f.mu.Unlock()
-			return
+			// Its sender takes it for delivered, so it is kept here until the
+			// disk takes it.
+			if !failed {
+				r.o.Log.Warn("receipt not kept yet", "feed", f.id.Short(), "err", err)
+			}
+			if failed = true; !pause(r.running(), time.Second) {
+				return
+			}
+			continue
 		}
 		done = a.Receipt
 		r.tookReceipt(f, a)

@@ -174,7 +174,7 @@ type Replica struct {
 	keys    keyCache
 	wake    chan struct{} // outbox or head check has work
 	group   *errgroup.Group
-	ctx     context.Context // of Run: bounds what peers start
+	ctx     context.Context // of Run, once it runs: bounds what peers start
 	started chan struct{}
 }
 
@@ -204,6 +204,7 @@ func New(o Options) (*Replica, error) {
 	r := &Replica{o: o, network: o.Members().Network(), feeds: map[protocol.FeedID]*feed{}, peers: map[protocol.NodeID]*peer{},
 		forks: map[protocol.FeedID]fork{}, boxes: map[uint64]struct{}{}, expect: map[protocol.FeedID]uint64{}, telling: map[string]bool{}, waits: map[uint64]string{}, moved: true,
 		pushers: newQuotas(pushPerSecond, pushBurst), authors: newQuotas(authorPerSecond, authorBurst), wake: make(chan struct{}, 1), started: make(chan struct{})}
+	r.ctx = context.Background()
 	r.keys.init()
 	err := o.Disk.Feeds(func(id protocol.FeedID, c protocol.Chain) error {
 		f, err := r.newFeed(id, c)
@@ -280,6 +281,13 @@ func (r *Replica) speaks(n protocol.Node) bool {
 	m := r.members()
 	now, ok := m.NodeAt(n.ID, m.Size())
 	return ok && now.Status == protocol.Active && now.Org == n.Org
+}
+
+// running is the context of Run.
+func (r *Replica) running() context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ctx
 }
 
 func (r *Replica) today() protocol.Day { return protocol.DayOf(r.o.Now().Unix()) }
