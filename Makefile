@@ -9,6 +9,8 @@ STATICCHECK  = v0.8.2
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS      = -s -w -X github.com/national-alliance/alliance/node.Version=$(VERSION)
 TOOLS       := bin/tools/$(shell $(GO) env GOVERSION)-staticcheck-$(STATICCHECK)
+# Packages whose tests write their vectors anew with -update, the same on every run.
+VECTORS      = ./protocol ./protocol/register ./protocol/referral
 PLATFORMS    = linux/amd64 linux/arm64 linux/arm darwin/arm64 windows/amd64
 # The race detector needs C, and finds nothing where no goroutine is started:
 # a test keeps crypto and protocol free of them.
@@ -62,6 +64,7 @@ check: lint ## lint, modules, the rules of the house, generated files
 .PHONY: generate
 generate: ## write test vectors and other generated files anew
 	@$(GO) generate $(PACKAGES)
+	@$(GO) test -count=1 -run '^TestVectors' $(VECTORS) -update >/dev/null
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME (30s, or 1000x)
