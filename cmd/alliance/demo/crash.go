@@ -194,10 +194,36 @@ func (d *demo) finishFlight(ctx context.Context, at *node) error {
 		}
 	}
 	again := d.flight[0]
-	err := d.submit(ctx, at, again.file)
+	before, err := d.settled(ctx, at)
+	if err != nil {
+		return err
+	}
+	said := "it is there"
+	err = d.submit(ctx, at, again.file)
 	var e *commandError
-	d.t.expect(errors.As(err, &e) && e.code == api.Refused.Exit(), err, "the signed operation on %s, submitted once more, is refused: it can be applied once only", again.org)
-	return ctx.Err()
+	if errors.As(err, &e) && e.code == api.Refused.Exit() {
+		said = e.text
+	} else if err != nil {
+		return err
+	}
+	after, err := d.settled(ctx, at)
+	if err != nil {
+		return err
+	}
+	d.t.expect(before == after, fmt.Sprintf("%d leaves, then %d: %s", before, after, said),
+		"the operation on %s, submitted once more, adds nothing to the register", again.org)
+	return nil
+}
+
+// settled waits until nothing in a secretariat node's register waits for
+// signatures, and returns how many leaves it has.
+func (d *demo) settled(ctx context.Context, n *node) (size uint64, err error) {
+	err = d.until(ctx, "all leaves to be signed", func() (bool, error) {
+		s, err := n.status(ctx)
+		size = s.Register.Size
+		return err == nil && s.Register.Tip == 0, err
+	})
+	return size, err
 }
 
 // sameRoot waits until every running node holds the same register.
