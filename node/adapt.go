@@ -92,7 +92,14 @@ func (d recordDisk) Enqueue(c replica.Change) <-chan error {
 		b.Section(s.Feed, s.Seq, s.Index, s.Bytes)
 	}
 	for _, e := range c.Refills {
-		b.Restore(e)
+		env := protocol.Envelope{Core: e.Record.CoreBytes(), Signature: e.Record.Signature()}
+		for i := range e.Record.Core().Sections() {
+			env.Sections = append(env.Sections, e.Record.Section(i))
+		}
+		b.Restore(env)
+		if len(e.Owe) > 0 {
+			b.Owe(e.Record.Feed(), e.Record.Core().Seq, e.Owe...)
+		}
 	}
 	for _, x := range c.Releases {
 		b.Release(x.Feed, x.From, x.To)

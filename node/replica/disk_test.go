@@ -274,20 +274,22 @@ func (d *disk) apply(c Change) error {
 		}
 	}
 	for _, e := range c.Refills {
-		core, err := protocol.Decode[protocol.Core](e.Core, protocol.MaxCore)
-		if err != nil {
-			return err
-		}
-		k := at{protocol.FeedIDOf(d.network, core.Node, core.Audience), core.Seq}
+		core := e.Record.Core()
+		k := at{e.Record.Feed(), core.Seq}
 		r := d.rows.records[k]
-		if r.id != protocol.RecordIDOf(d.network, e.Core) {
+		if r.id != e.Record.ID() {
 			return protocol.ErrSection
 		}
 		if r.lost {
 			r.lost, r.lostPart = false, nil
 			r.env.Sections = make([][]byte, len(core.Sections()))
-			copy(r.env.Sections, e.Sections)
+			for i := range r.env.Sections {
+				r.env.Sections[i] = e.Record.Section(i)
+			}
 			d.rows.records[k] = r
+			if len(e.Owe) > 0 {
+				d.rows.owed[k] = e.Owe
+			}
 		}
 	}
 	for _, x := range c.Releases {

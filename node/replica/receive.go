@@ -199,7 +199,7 @@ func (r *Replica) refill(f *feed, s *protocol.Signed, sections [][]byte) <-chan 
 			rec.Attach(i, b)
 		}
 	}
-	return r.o.Disk.Enqueue(Change{Refills: []protocol.Envelope{rec.Envelope(e)}})
+	return r.o.Disk.Enqueue(Change{Refills: []Refill{{rec, rec.Missing(e)}}})
 }
 
 // stateAt is what a feed's chain says a link is.

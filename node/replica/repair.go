@@ -197,8 +197,12 @@ func (r *Replica) fetchAll(ctx context.Context, p *peer, res reconcile.Result) e
 		from := w.From
 		if f := r.feed(w.Feed); f != nil {
 			f.mu.Lock()
+			err := f.heal(r)
 			from = max(from, f.tip.Seq+1)
 			f.mu.Unlock()
+			if err != nil {
+				continue
+			}
 		}
 		if err := fetch(w.Feed, from, w.To); err != nil {
 			return err
@@ -510,6 +514,26 @@ func (r *Replica) fetchLacking(ctx context.Context, p *peer, f *feed) error {
 		r.settlePage([]taken{t}, nil)
 	}
 	return nil
+}
+
+// Refresh looks again at what the disk lacks, as after it was read from end to
+// end, and asks peers for it.
+func (r *Replica) Refresh() {
+	for _, f := range r.allFeeds() {
+		seqs, err := r.o.Disk.Lacking(f.id)
+		if err != nil {
+			r.o.Log.Warn("what a feed lacks cannot be read", "feed", f.id.Short(), "err", err)
+			continue
+		}
+		f.mu.Lock()
+		for _, seq := range seqs {
+			f.lacking[seq] = true
+		}
+		f.mu.Unlock()
+	}
+	for _, p := range r.connected() {
+		r.needRepair(p.node.ID)
+	}
 }
 
 // FeedState is one feed held here.

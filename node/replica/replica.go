@@ -40,7 +40,7 @@ type Disk interface {
 type Change struct {
 	Links    []Link
 	Sections []SectionOf
-	Refills  []protocol.Envelope // records whose bytes were lost, fetched again
+	Refills  []Refill
 	Receipts []protocol.SignedReceipt
 	Forks    []ForkOf
 	Releases []Release
@@ -62,6 +62,12 @@ type SectionOf struct {
 	Seq   uint64
 	Index int
 	Bytes []byte
+}
+
+// Refill is a record whose bytes were lost, fetched again.
+type Refill struct {
+	Record *protocol.Record
+	Owe    []int // sections that are due here and did not come with it
 }
 
 // Release makes held links linked ones, on disk and in the feed's chain.
