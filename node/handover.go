@@ -125,11 +125,12 @@ func (n *Node) handed(keys []keyfile.ReadingKey) {
 	n.mu.Unlock()
 	n.log.Info("the organisation's reading identity was handed over; 'alliance unlock' sets the passphrase under which this node keeps it")
 	if n.cfg.PassphraseFile != "" {
-		if p, err := readPassphrase(n.cfg.PassphraseFile); err == nil {
+		p, err := readPassphrase(n.cfg.PassphraseFile)
+		if err == nil {
 			err = n.saveHandedOver(p)
-			if err != nil {
-				n.log.Warn("reading identity not saved", "err", err)
-			}
+		}
+		if err != nil {
+			n.log.Warn("reading identity not saved", "err", err)
 		}
 	}
 	n.unlocked()
@@ -145,7 +146,13 @@ func (n *Node) saveHandedOver(passphrase string) error {
 	if passphrase == "" {
 		return errors.New("unlock: a passphrase is needed")
 	}
-	return keyfile.SaveReading(n.ring.path, keys, passphrase, n.cfg.ScryptWork)
+	if err := keyfile.SaveReading(n.ring.path, keys, passphrase, n.cfg.ScryptWork); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	n.handedOver = nil
+	n.mu.Unlock()
+	return nil
 }
 
 // readPassphrase reads a passphrase file's first line.

@@ -89,9 +89,9 @@ func TestLockedNode(t *testing.T) {
 	unlock := func(p string) error {
 		return beta.client().Do(ctx, "POST", "/unlock", api.Passphrase{Passphrase: p}, nil)
 	}
-	for _, wrong := range []string{"another passphrase", ""} {
+	for wrong, want := range map[string]api.Kind{"another passphrase": api.Refused, "": api.Invalid} {
 		kind, text := problem(unlock(wrong))
-		if kind != api.Refused || !strings.Contains(text, "nothing was changed") || strings.Contains(text, "another") {
+		if kind != want || !strings.Contains(text, "nothing was changed") || strings.Contains(text, "another") {
 			t.Errorf("unlock with %q: %s %q", wrong, kind, text)
 		}
 	}

@@ -20,6 +20,9 @@ type body[T any] struct {
 func (n *Node) routes(s *api.Server) {
 	api.Route(s, "GET", "/status", "How this node stands", func(context.Context, *nothing) (api.Status, error) { return n.Status(), nil })
 	api.Route(s, "POST", "/unlock", "Open the reading identity", func(_ context.Context, in *body[api.Passphrase]) (api.Status, error) {
+		if in.Body.Passphrase == "" {
+			return api.Status{}, api.Errorf(api.Invalid, "a passphrase is needed; nothing was changed")
+		}
 		if err := n.Unlock(in.Body.Passphrase); err != nil {
 			return api.Status{}, unlockError(err)
 		}

@@ -80,6 +80,9 @@ func (n *Node) Status() api.Status {
 	out.Cases = api.Cases{Loading: book.Loading, Done: book.Done, Total: book.Total, Referrals: book.Referrals, Alerts: book.Alerts,
 		Waiting: book.Waiting, Queued: book.Queued, Unreadable: book.Unreadable, Malformed: book.Malformed}
 	n.mu.Lock()
+	if n.handedOver != nil {
+		out.Warnings = append(out.Warnings, "the reading identity was handed over by another node and is not on this disk yet: 'alliance unlock' sets the passphrase under which it is kept")
+	}
 	for _, c := range n.complaints {
 		out.Unreadable = append(out.Unreadable, api.Unreadable{By: orgName(s, c.By), Record: c.Record.String(), Feed: c.Feed.String(), Seq: c.Seq, Section: c.Section, At: c.At})
 	}
