@@ -53,6 +53,7 @@ func TestScriptAudit(t *testing.T) {
 	}
 	c := exec.CommandContext(t.Context(), program, "demo", "--input", inputDir, "--at", filepath.Join(tmp, "demo"), "--keep")
 	c.Env = environment()
+	c.Cancel = func() error { return c.Process.Signal(os.Interrupt) } // it ends its nodes
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Fatalf("demo: %v\n%s", err, out)
 	}
