@@ -232,6 +232,8 @@ type site struct {
 	reports   []string
 	changes   []Change
 	opens     int
+	sending   sync.Mutex // one record after another, as a real node's feed
+	pulling   sync.Mutex
 }
 
 type spoilt struct {
@@ -246,6 +248,8 @@ func (s *site) told(rec *protocol.Record, section int) {
 }
 
 func (s *site) Send(_ context.Context, d Draft) (Sent, error) {
+	s.sending.Lock()
+	defer s.sending.Unlock()
 	s.w.mu.Lock()
 	feed := protocol.FeedIDOf(s.w.network, s.node, d.Audience)
 	clock := s.w.clock
@@ -344,6 +348,8 @@ func (w *world) keep(s *site, rec *protocol.Record, c protocol.Chain, keys map[u
 
 // pull takes what the other site holds of a feed and this one may have.
 func (s *site) pull(from *site, id protocol.FeedID) {
+	s.pulling.Lock()
+	defer s.pulling.Unlock()
 	m := members{s.w}
 	for {
 		s.w.mu.Lock()
