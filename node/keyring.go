@@ -48,13 +48,6 @@ func (k *keyring) set(keys []keyfile.ReadingKey) {
 	k.mu.Unlock()
 }
 
-// lock forgets the identities.
-func (k *keyring) lock() {
-	k.mu.Lock()
-	k.ids = nil
-	k.mu.Unlock()
-}
-
 // Paths of the keys in a node's folder.
 func nodeKeyPath(dir string) string       { return filepath.Join(dir, "keys", "node.key") }
 func readingKeyPath(dir string) string    { return filepath.Join(dir, "keys", "reading.age") }

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -360,5 +359,3 @@ func (c connections) Connected() (out []protocol.Node) {
 	}
 	return out
 }
-
-var errNotReady = errors.New("this node is not a member yet: its request waits for the secretariat's officers")

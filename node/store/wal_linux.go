@@ -26,8 +26,6 @@ type wal struct {
 	f    *os.File
 }
 
-func walName(n int) string { return fmt.Sprintf("%05d.mem", n) }
-
 func newWAL(dir string) wal {
 	w := wal{dir: filepath.Join(dir, "db")}
 	w.find()
