@@ -174,7 +174,7 @@ func Apply(dir string, a Application, now time.Time) (fingerprint string, err er
 		return fail(err)
 	}
 	if err := c.Verify(); err != nil {
-		return fail(err)
+		return fail(fmt.Errorf("the request lacks a signature; nothing was sent: bring the key files of all administrators: %w", err))
 	}
 	id.Org, id.Node = c.ID(), nk.ID(t.Network)
 	if err := writeJSON(joiningPath(dir), j); err != nil {
