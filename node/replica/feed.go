@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -215,7 +216,12 @@ func (r *Replica) record(f *feed, seq uint64) (*protocol.Record, error) {
 // the record if so.
 func (r *Replica) recheck(f *feed, seq uint64) *protocol.Record {
 	rec, err := r.record(f, seq)
-	if err != nil || len(rec.Missing(r.entitled(f, rec, r.o.Org))) > 0 {
+	if err != nil {
+		return nil
+	}
+	c := f.chain()
+	e, err := r.due(f.id, &c, rec)
+	if err != nil || len(rec.Missing(e)) > 0 {
 		return nil
 	}
 	f.mu.Lock()
@@ -262,6 +268,16 @@ func (r *Replica) keyOf(id protocol.FeedID, c *protocol.Chain, rec *protocol.Rec
 func (r *Replica) entitledBy(id protocol.FeedID, c *protocol.Chain, rec *protocol.Record, org protocol.OrgID) protocol.Entitlement {
 	key, _ := r.keyOf(id, c, rec) // without its key nobody but the author gets a section
 	return protocol.Entitles(r.members(), c, key, rec.Core(), rec.State(), org)
+}
+
+// due is what of a record belongs here. Without its key record that cannot be
+// said.
+func (r *Replica) due(id protocol.FeedID, c *protocol.Chain, rec *protocol.Record) (protocol.Entitlement, error) {
+	key, err := r.keyOf(id, c, rec)
+	if err != nil {
+		return protocol.Entitlement{}, fmt.Errorf("read key record: %w", err)
+	}
+	return protocol.Entitles(r.members(), c, key, rec.Core(), rec.State(), r.o.Org), nil
 }
 
 // entitled is entitledBy for the feed as it is now.

@@ -136,7 +136,11 @@ func (r *Replica) known(f *feed, s *protocol.Signed, sections [][]byte) taken {
 		}
 		// Lost to damage: put it back if it is the one.
 		f.lacking[core.Seq] = true
-		return taken{verdict: Have, feed: f, seq: core.Seq, done: r.refill(f, s, sections)}
+		done, err := r.refill(f, s, sections)
+		if err != nil {
+			return refused(RefusedBusy)
+		}
+		return taken{verdict: Have, feed: f, seq: core.Seq, done: done}
 	}
 	if have.ID() != s.ID() {
 		if proof, ok := protocol.NewFork(have.SignedRecord(), s); ok {
@@ -160,7 +164,10 @@ func (r *Replica) known(f *feed, s *protocol.Signed, sections [][]byte) taken {
 // Called with f.mu held.
 func (r *Replica) addSections(f *feed, rec *protocol.Record, list []Section) taken {
 	t := taken{verdict: Have, feed: f, seq: rec.Core().Seq, rec: rec}
-	e := r.entitledBy(f.id, &f.tip, rec, r.o.Org)
+	e, err := r.due(f.id, &f.tip, rec)
+	if err != nil {
+		return refused(RefusedBusy)
+	}
 	var change Change
 	for _, sec := range list {
 		i := int(min(sec.Index, protocol.MaxSections))
@@ -188,18 +195,21 @@ func (r *Replica) addSections(f *feed, rec *protocol.Record, list []Section) tak
 // refill puts back a link whose bytes were lost. The store compares it with
 // the ID it kept apart; sections that are not due here stay out. Called with
 // f.mu held.
-func (r *Replica) refill(f *feed, s *protocol.Signed, sections [][]byte) <-chan error {
+func (r *Replica) refill(f *feed, s *protocol.Signed, sections [][]byte) (<-chan error, error) {
 	rec, err := protocol.Reload(r.network, s.ID(), s.Envelope(), stateAt(&f.tip, s.Core().Seq), 0)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	e := r.entitledBy(f.id, &f.tip, rec, r.o.Org)
+	e, err := r.due(f.id, &f.tip, rec)
+	if err != nil {
+		return nil, err
+	}
 	for i, b := range sections {
 		if b != nil && e.Section(i) {
 			rec.Attach(i, b)
 		}
 	}
-	return r.o.Disk.Enqueue(Change{Refills: []Refill{{rec, rec.Missing(e)}}})
+	return r.o.Disk.Enqueue(Change{Refills: []Refill{{rec, rec.Missing(e)}}}), nil
 }
 
 // stateAt is what a feed's chain says a link is.

@@ -464,7 +464,12 @@ func (r *Replica) fetchLacking(ctx context.Context, p *peer, f *feed) error {
 	}
 	slices.Sort(seqs)
 	slices.Reverse(seqs) // a lost record is known by the one after it
-	asked := 0
+	asked, again, mended := 0, false, false
+	defer func() {
+		if again && mended {
+			r.needRepair(p.node.ID)
+		}
+	}()
 	for _, seq := range seqs {
 		if seq > upTo || r.recheck(f, seq) != nil {
 			continue
@@ -482,9 +487,11 @@ func (r *Replica) fetchLacking(ctx context.Context, p *peer, f *feed) error {
 				return err
 			}
 			t := r.take(s, sections)
-			if err := r.settlePage([]taken{t}, nil); err != nil {
+			again = again || t.code == RefusedBusy // its key record comes first
+			if err := r.settlePage([]taken{t}, nil); err != nil || t.feed == nil {
 				continue
 			}
+			mended = true
 			if rec, _ = r.record(f, seq); rec == nil {
 				continue
 			}
