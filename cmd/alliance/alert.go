@@ -156,7 +156,7 @@ func (p *program) alertList() *cobra.Command {
 		Use: "list", Short: "list alerts, the newest change first", Example: "  alliance alert list --waiting", Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			q := url.Values{}
-			set(q, "state", standing)
+			set(q, "standing", standing)
 			set(q, "after", after)
 			if waiting {
 				q.Set("waiting", "true")
