@@ -4,19 +4,22 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/crypto/keyfile"
+	"github.com/national-alliance/alliance/crypto/seal"
 	"github.com/national-alliance/alliance/node"
+	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
 )
 
 func (p *program) key() *cobra.Command {
-	c := &cobra.Command{Use: "key", Short: "signing keys of officers and administrators, in files of their own"}
-	c.AddCommand(p.keyNew(), p.keyShow())
+	c := &cobra.Command{Use: "key", Short: "signing keys of people, and the organisation's next encryption key"}
+	c.AddCommand(p.keyNew(), p.keyShow(), p.keyNext())
 	return c
 }
 
@@ -110,6 +113,82 @@ administrator, and those of a newcomer, sign as a whole and give no proof.`,
 	f.StringVar(&purpose, "purpose", "", "as officer or administrator")
 	f.StringVar(&org, "organisation", "", "of the organisation with this ID, 64 hex digits; administrators only")
 	return c
+}
+
+// nextKey is what key next prints.
+type nextKey struct {
+	Epoch     uint64 `json:"epoch"`
+	Recipient string `json:"recipient"`
+	File      string `json:"file"`
+}
+
+func (p *program) keyNext() *cobra.Command {
+	var pass string
+	c := &cobra.Command{
+		Use:   "next --dir DIR",
+		Short: "make the organisation's next reading identity, and print its encryption key",
+		Long: `Adds the reading identity of the next epoch to the node's keys/reading.age, under
+the same passphrase, and prints the encryption key to publish. Nothing is sealed to
+it before the organisation's administrators have published it; what was sealed to
+the earlier ones stays readable. Run twice before that, it prints the same again.
+
+Afterwards: 'alliance op draft publish-key --recipient KEY', sign, submit; then
+'alliance unlock', so that the running node takes it up, and a new copy of
+keys/reading.age into the safe, and onto the organisation's other nodes.`,
+		Example: "  alliance key next --dir /var/lib/alliance",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := p.folder()
+			if err != nil {
+				return err
+			}
+			id, err := node.Identify(dir)
+			if err != nil {
+				return err
+			}
+			cfg, err := loadConfig(dir)
+			if err != nil {
+				return err
+			}
+			own, err := ask[api.Org](c.Context(), p, "GET", "/orgs/"+id.Org.String(), nil)
+			if err != nil {
+				return err
+			}
+			phrase, err := p.passphrase(pass, "the reading identity", false)
+			if err != nil {
+				return err
+			}
+			v, err := addNext(filepath.Join(dir, "keys", "reading.age"), phrase, own.Epoch, cfg.ScryptWork)
+			if err != nil {
+				return err
+			}
+			return p.show(v, func(w io.Writer) { fmt.Fprintln(w, v.Recipient) })
+		},
+	}
+	c.Flags().StringVar(&pass, "passphrase-file", "", "take the passphrase from this file's first line; - is stdin")
+	return c
+}
+
+// addNext adds the identity after the published epoch, unless it is there.
+func addNext(path, passphrase string, published uint64, work int) (nextKey, error) {
+	keys, err := keyfile.LoadReading(path, passphrase)
+	if err != nil {
+		return nextKey{}, err
+	}
+	v := nextKey{Epoch: published + 1, File: path}
+	switch last := keys[len(keys)-1]; {
+	case last.Epoch == v.Epoch:
+		v.Recipient = last.Identity.Recipient().String()
+		return v, nil
+	case last.Epoch != published:
+		return v, api.Errorf(api.Conflict, "%s ends with epoch %d and the register has epoch %d published: nothing was changed; put the newest copy of that file in its place first", path, last.Epoch, published)
+	}
+	id, err := seal.GenerateIdentity()
+	if err != nil {
+		return v, err
+	}
+	v.Recipient = id.Recipient().String()
+	return v, keyfile.AddReading(path, keyfile.ReadingKey{Epoch: v.Epoch, Identity: id}, passphrase, work)
 }
 
 func prove(k keyfile.SigningKey, network, purpose, org string) (crypto.Signature, error) {

@@ -143,6 +143,7 @@ func cmdApplied(ts *testscript.TestScript, _ bool, args []string) {
 	cmdNode(ts, false, args[:1])
 	name := filepath.Base(dir)
 	cmdKey(ts, false, []string{name})
+	ts.Setenv(strings.ToUpper(name)+"KEY", ts.Getenv(strings.ToUpper(name)))
 	ticket := ts.MkAbs(name + ".ticket")
 	alliance(ts, "invite", "--dir", ts.MkAbs(filepath.Join(ts.Getenv("N"), "sec")), "--out", ticket)
 	alliance(ts, "join", "--dir", dir, "--ticket", ticket, "--name", args[1], "--class", args[2], "--kind", args[3],
