@@ -77,6 +77,8 @@ type Node struct {
 
 	complaints []replica.Complaint  // what readers reported of our records
 	handedOver []keyfile.ReadingKey // not saved under a passphrase yet
+
+	verified, toVerify uint64 // records and leaves of the store, since the start
 }
 
 // New opens a node's folder. Nothing listens or runs yet.
@@ -200,6 +202,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	g.Go(func() error { return n.tr.Run(ctx) })
 	g.Go(func() error { return n.tend(ctx) })
+	g.Go(func() error { return n.verifyBehind(ctx) })
 	n.onRegister(n.reg.State())
 	err := g.Wait()
 	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {

@@ -30,6 +30,9 @@ func (n *Node) Status() api.Status {
 	} else {
 		out.Store.Writable = true
 	}
+	n.mu.Lock()
+	out.Store.Verified, out.Store.ToVerify = n.verified, n.toVerify
+	n.mu.Unlock()
 	if d := n.store.Damage(); d.Any() {
 		out.Warnings = append(out.Warnings, d.String())
 	}

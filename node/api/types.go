@@ -112,6 +112,10 @@ type StoreStatus struct {
 	Writable bool   `json:"writable"`
 	Fault    string `json:"fault,omitempty"`
 	Records  uint64 `json:"records"`
+	// Verified of ToVerify records and leaves were read and compared with
+	// their hashes since the start.
+	Verified uint64 `json:"verified"`
+	ToVerify uint64 `json:"to_verify"`
 }
 
 // Org is a member.
