@@ -151,6 +151,22 @@ func resident(pid int) (all, own float64) {
 	return mb("VmRSS"), mb("RssAnon")
 }
 
+// cpuTime is how much processor time processes have used, in milliseconds; to
+// the hundredth of a second, which is what the system counts in.
+func cpuTime(ps ...*process) (total float64) {
+	for _, p := range ps {
+		line := firstLine(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		f := strings.Fields(line[strings.LastIndexByte(line, ')')+1:])
+		if len(f) < 13 {
+			continue
+		}
+		user, _ := strconv.ParseFloat(f[11], 64)
+		system, _ := strconv.ParseFloat(f[12], 64)
+		total += 10 * (user + system)
+	}
+	return total
+}
+
 // diskUse is how many bytes of disk a folder takes.
 func diskUse(dir string) (n int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {

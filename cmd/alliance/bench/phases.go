@@ -157,9 +157,12 @@ func (b *bench) deliver(ctx context.Context) (err error) {
 					return fmt.Errorf("baseline: %w", err)
 				}
 			}
+			cpu := cpuTime(base, recipient)
 			if was, err = base.ask(request{Do: "send", N: n, Flight: at}); err != nil {
 				return fmt.Errorf("baseline: %w", err)
 			}
+			baseCPU := cpuTime(base, recipient) - cpu
+			authorCPU, recipientCPU := cpuTime(author), cpuTime(secp)
 			name := fmt.Sprintf("flight%d-round%d", at, round)
 			err := b.profiled(name, func() (err error) {
 				is, err = author.ask(to("send", n, at, to1, sec))
@@ -172,6 +175,9 @@ func (b *bench) deliver(ctx context.Context) (err error) {
 				s.latency(*parts.Parts, was, is)
 			} else {
 				s.sustained(was, is)
+				s.baseCPU = append(s.baseCPU, baseCPU/float64(n))
+				s.authorCPU = append(s.authorCPU, (cpuTime(author)-authorCPU)/float64(n))
+				s.recipientCPU = append(s.recipientCPU, (cpuTime(secp)-recipientCPU)/float64(n))
 			}
 		}
 		b.say("round %d of %d: baseline %.2f ms, %.0f/s; product %.2f ms, %.0f/s", round+1, b.Rounds,
