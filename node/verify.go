@@ -40,6 +40,10 @@ func Identify(dir string) (Identity, error) {
 // InUse reports whether an error means that another process has the folder.
 func InUse(err error) bool { return errors.Is(err, store.ErrInUse) }
 
+// DiskFault reports whether an error is a disk's that is full or failed: what
+// was acknowledged is kept, and it may pass.
+func DiskFault(err error) bool { return diskFault(err) }
+
 // ParseTicket checks a ticket's text, which white space may surround.
 func ParseTicket(s string) (membership.Ticket, error) { return membership.ParseTicket(s) }
 

@@ -147,7 +147,7 @@ func kindOf(err error) api.Kind {
 		return api.Conflict
 	case errors.Is(err, fs.ErrNotExist):
 		return api.NotFound
-	case node.InUse(err), errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.ENOSPC):
+	case node.InUse(err), node.DiskFault(err), errors.Is(err, syscall.EADDRINUSE), errors.Is(err, syscall.ENOSPC):
 		return api.Unavailable
 	}
 	return api.Internal

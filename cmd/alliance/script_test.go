@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -23,6 +25,7 @@ import (
 //	take NAME REGEXP      set $NAME to the first group found in the last stdout
 //	until REGEXP CMD…     run alliance until its stdout or stderr matches; not
 //	                      the command's success but the text is asked for
+//	exits CODE CMD…       run alliance, which ends with this exit code
 //	cut FILE BYTES        shorten a file
 //	replace FILE OLD NEW  replace a text in a file
 //	hold NAME             take a free port, for both TCP and UDP, until the end
@@ -60,7 +63,7 @@ func TestScript(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"node": cmdNode, "key": cmdKey, "take": cmdTake, "until": cmdUntil, "cut": cmdCut, "replace": cmdReplace, "hold": cmdHold,
+			"node": cmdNode, "key": cmdKey, "take": cmdTake, "until": cmdUntil, "cut": cmdCut, "exits": cmdExits, "replace": cmdReplace, "hold": cmdHold,
 			"founded": cmdFounded, "applied": cmdApplied, "admitted": cmdAdmitted,
 		},
 	})
@@ -184,6 +187,19 @@ func cmdUntil(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("never came: %s\nthe last answer:\n%s", args[0], out)
 		}
 		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
+	err := ts.Exec("alliance", args[1:]...)
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(got) != args[0] {
+		ts.Fatalf("exit code %d, want %s", got, args[0])
 	}
 }
 
