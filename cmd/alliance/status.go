@@ -59,6 +59,9 @@ func (p *program) showStatus(s api.Status) error {
 			fmt.Fprintf(w, "listens at\t%s\n", strings.Join(s.Addresses, " "))
 		}
 		fmt.Fprintf(w, "records\t%d, of which %d of %d feeds in custody for others; %d drafts wait\n", s.Store.Records, s.Custody.Records, s.Custody.Feeds, s.Outbox)
+		if s.Store.Verified < s.Store.ToVerify {
+			fmt.Fprintf(w, "read since the start\t%d of %d, each hash verified\n", s.Store.Verified, s.Store.ToVerify)
+		}
 		for _, x := range s.Warnings {
 			fmt.Fprintf(w, "look at this\t%s\n", x)
 		}
