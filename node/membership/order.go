@@ -105,7 +105,11 @@ func (r *Register) propose(ctx context.Context, so register.SignedOp, op *regist
 			return size, false, err
 		}
 	}
-	leaf, _, err := tip.Propose(max(r.o.Now().Unix(), tip.Time()), so)
+	now := r.o.Now()
+	leaf, _, err := tip.Propose(max(now.Unix(), tip.Time()), so)
+	if err != nil && now.Unix() >= op.Expiry && tip.Time() < op.Expiry {
+		return 0, false, fmt.Errorf("%w (by this node's clock it is %s: is that right?)", err, now.UTC().Format(time.RFC3339))
+	}
 	if err != nil {
 		return 0, false, err
 	}
