@@ -176,7 +176,7 @@ func cmdTake(ts *testscript.TestScript, _ bool, args []string) {
 
 func cmdUntil(ts *testscript.TestScript, _ bool, args []string) {
 	re := regexp.MustCompile(args[0])
-	end := time.Now().Add(30 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for {
 		ts.Exec("alliance", args[1:]...)
 		out := ts.ReadFile("stdout") + ts.ReadFile("stderr")
