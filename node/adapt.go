@@ -255,14 +255,24 @@ type snapshot func(io.Writer) error
 func (s snapshot) Persist(w io.Writer) error { return s(w) }
 func (s snapshot) Release()                  {}
 
-// raftGroup is the group as membership sees it.
-type raftGroup struct{ g *consensus.Group }
+// raftGroup is the group as membership sees it. What could not be kept here is
+// not proposed: the log would only grow by entries that wait for room.
+type raftGroup struct {
+	g *consensus.Group
+	s *store.Store
+}
 
 func (g raftGroup) Propose(ctx context.Context, b []byte) ([]byte, error) {
+	if err := g.s.Writable(); err != nil {
+		return nil, err
+	}
 	return g.g.Propose(ctx, consensus.Register, b)
 }
 
 func (g raftGroup) ProposeOwn(ctx context.Context, b []byte) ([]byte, error) {
+	if err := g.s.Writable(); err != nil {
+		return nil, err
+	}
 	return g.g.Propose(ctx, consensus.Workspace, b)
 }
 

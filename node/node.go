@@ -45,6 +45,9 @@ type Options struct {
 	Config *config.Config // nil: read from the folder
 	Log    *slog.Logger
 	Now    func() time.Time // nil: time.Now
+	// Room stands for what the system says of free space, see store.Options;
+	// nil asks it.
+	Room func(dir string) (free uint64, writable bool, err error)
 }
 
 // Node is one running member.
@@ -123,7 +126,7 @@ func (n *Node) open(o Options) (err error) {
 		n.sign = k.Key
 	}
 	n.ring = &keyring{path: readingKeyPath(n.dir)}
-	n.store, err = store.Open(store.Options{Dir: storePath(n.dir), Key: n.keys.StoreKey, Network: n.id.Network, Log: n.log, MinFree: uint64(n.cfg.MinFree) << 20})
+	n.store, err = store.Open(store.Options{Dir: storePath(n.dir), Key: n.keys.StoreKey, Network: n.id.Network, Log: n.log, MinFree: uint64(n.cfg.MinFree) << 20, Room: o.Room})
 	if err != nil {
 		return err
 	}
@@ -259,7 +262,7 @@ func (n *Node) compose() (err error) {
 		return err
 	}
 	t.ConnHandler(protoRaft, n.group.Serve)
-	n.reg.SetGroup(raftGroup{n.group})
+	n.reg.SetGroup(raftGroup{n.group, n.store})
 	if s := n.reg.State(); slices.Equal(s.Voters(n.id.Org), []protocol.NodeID{n.id.Node}) {
 		return n.group.Bootstrap()
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/national-alliance/alliance/node/api"
+	"github.com/national-alliance/alliance/node/consensus"
 	"github.com/national-alliance/alliance/node/membership"
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
@@ -264,10 +265,20 @@ func (n *Node) submitOp(ctx context.Context, o api.Op) (api.Submitted, error) {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	size, err := n.reg.Submit(ctx, o.Op)
-	if err != nil {
-		return api.Submitted{}, api.Errorf(api.Refused, "%v", err)
+	switch {
+	case err == nil:
+		return api.Submitted{Size: size}, nil
+	case diskFault(err), errors.Is(err, consensus.ErrNoLeader), errors.Is(err, consensus.ErrUnknown), errors.Is(err, context.DeadlineExceeded), !n.reachesSecretariat():
+		return api.Submitted{}, api.Errorf(api.Unavailable, "%v; submitting it again is harmless", err)
 	}
-	return api.Submitted{Size: size}, nil
+	return api.Submitted{}, api.Errorf(api.Refused, "%v", err)
+}
+
+// reachesSecretariat reports whether this node is one of the secretariat's, or
+// is connected to one.
+func (n *Node) reachesSecretariat() bool {
+	s := n.reg.State()
+	return n.id.Org == s.Secretariat() || slices.ContainsFunc(connections{n}.Connected(), func(p protocol.Node) bool { return p.Org == s.Secretariat() })
 }
 
 func (n *Node) enrolments() ([]api.Enrolment, error) {

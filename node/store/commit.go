@@ -184,7 +184,7 @@ func (s *Store) run() {
 func (s *Store) group(jobs []*job) (rest []*job) {
 	err := s.committer.failed() // what was in line before Close is still written
 	if err == nil {
-		err = s.room()
+		err = s.room(whileOpen)
 	}
 	if err != nil {
 		for _, j := range jobs {
@@ -337,7 +337,7 @@ func (s *Store) transact(d *draft, rows []string) error {
 // reopen closes the files and opens them again, once there is room. What
 // failed may be there or not; the heads are read anew.
 func (s *Store) reopen() error {
-	if err := s.room(); err != nil {
+	if err := s.room(whileOpen); err != nil {
 		return err
 	}
 	s.files.Lock()

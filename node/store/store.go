@@ -79,7 +79,7 @@ func Open(opt Options) (*Store, error) {
 	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err := s.room(); err != nil {
+	if err := s.room("it opens"); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	db, err := openBadger(opt)
@@ -259,17 +259,20 @@ func (s *Store) each(prefix []byte, from []byte, f func(key, value []byte, t tag
 	})
 }
 
-// room says whether the disk may be written to.
-func (s *Store) room() error {
+// whileOpen is what a person is told to expect of an open store.
+const whileOpen = "reading goes on, and writing resumes"
+
+// room says whether the disk may be written to, and what comes when it may.
+func (s *Store) room(then string) error {
 	free, writable, err := s.opt.Room(s.opt.Dir)
 	switch {
 	case err != nil:
 		return fmt.Errorf("ask for free space: %w", err)
 	case !writable:
-		return fmt.Errorf("%w: it may only be read; nothing was lost, reading goes on, and writing resumes when it is mounted for writing", ErrFull)
+		return fmt.Errorf("%w: it may only be read; nothing was lost, %s when it is mounted for writing", ErrFull, then)
 	case free < s.opt.MinFree:
-		return fmt.Errorf("%w: nothing was lost, reading goes on, and writing resumes when %d MB are free (now %d)",
-			ErrFull, (s.opt.MinFree+1<<20-1)>>20, free>>20)
+		return fmt.Errorf("%w: nothing was lost, %s when %d MB are free (now %d)",
+			ErrFull, then, (s.opt.MinFree+1<<20-1)>>20, free>>20)
 	}
 	return nil
 }
@@ -292,5 +295,5 @@ func (s *Store) Writable() error {
 	if err := s.committer.state(); err != nil {
 		return err
 	}
-	return s.room()
+	return s.room(whileOpen)
 }
