@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
@@ -18,7 +20,9 @@ import (
 func (r *Register) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.tellLoop(ctx) })
-	g.Go(func() error { return r.followLoop(ctx) })
+	g.Go(func() error { return r.followLoop(ctx, 0) })
+	g.Go(func() error { return r.followLoop(ctx, 1) })
+	g.Go(func() error { return r.pollLoop(ctx) })
 	if !r.o.Checkpoint.IsZero() {
 		g.Go(func() error { return r.gatherLoop(ctx) })
 		g.Go(func() error { return r.timeLoop(ctx) })
@@ -41,34 +45,88 @@ func (r *Register) tellLoop(ctx context.Context) error {
 	}
 }
 
-// Follow asks for a look at a peer's register soon: after a connect, or a hello
-// or record that cites a newer checkpoint.
-func (r *Register) Follow(n protocol.NodeID) {
+// followSet is whose register is to be looked at: the secretariat's nodes
+// apart, so that no other member can delay what they say.
+type followSet struct {
+	mu      sync.Mutex
+	waiting [2]map[protocol.NodeID]bool // others, the secretariat
+	wake    [2]chan struct{}
+}
+
+func newFollowSet() followSet {
+	return followSet{waiting: [2]map[protocol.NodeID]bool{{}, {}}, wake: [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}}
+}
+
+func (f *followSet) add(n protocol.NodeID, lane int) {
+	f.mu.Lock()
+	f.waiting[lane][n] = true
+	f.mu.Unlock()
 	select {
-	case r.follow <- n:
-	default: // so many wait that the poll will do
+	case f.wake[lane] <- struct{}{}:
+	default:
 	}
 }
 
-func (r *Register) followLoop(ctx context.Context) error {
+func (f *followSet) next(lane int) (n protocol.NodeID, ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for n = range f.waiting[lane] {
+		delete(f.waiting[lane], n)
+		return n, true
+	}
+	return n, false
+}
+
+// Follow asks for a look at a peer's register soon: after a connect, or a hello
+// or record that cites a newer checkpoint.
+func (r *Register) Follow(n protocol.NodeID) {
+	lane := 0
+	if s := r.State(); s != nil {
+		if p, ok := s.Node(n); ok && p.Org == s.Secretariat() {
+			lane = 1
+		}
+	}
+	r.followed.add(n, lane)
+}
+
+func (r *Register) followLoop(ctx context.Context, lane int) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.followed.wake[lane]:
+		}
+		for n, ok := r.followed.next(lane); ok && ctx.Err() == nil; n, ok = r.followed.next(lane) {
+			r.followOne(ctx, n)
+		}
+	}
+}
+
+// pollLoop asks every connected peer now and then.
+func (r *Register) pollLoop(ctx context.Context) error {
 	t := time.NewTicker(r.o.PollEvery)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case n := <-r.follow:
-			r.followOne(ctx, n)
 		case <-t.C:
 			for _, n := range r.o.Net.Connected() {
-				r.followOne(ctx, n.ID)
+				r.Follow(n.ID)
 			}
 		}
 	}
 }
 
+// headWait is how long a peer may take to tell its head; followWait bounds the
+// whole of one look.
+const (
+	headWait   = 5 * time.Second
+	followWait = time.Minute
+)
+
 func (r *Register) followOne(ctx context.Context, n protocol.NodeID) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, followWait)
 	defer cancel()
 	if err := r.catchUp(ctx, n); err != nil && ctx.Err() == nil {
 		r.o.Log.Info("register not followed", "peer", n.Short(), "err", err)
@@ -106,7 +164,9 @@ func (r *Register) catchUp(ctx context.Context, n protocol.NodeID) error {
 	if have == nil {
 		return errors.New("this node has no register yet")
 	}
-	head, err := r.ask(ctx, n, Request{Ask: AskHead})
+	hctx, cancel := context.WithTimeout(ctx, headWait)
+	head, err := r.ask(hctx, n, Request{Ask: AskHead})
+	cancel()
 	if err != nil {
 		return err
 	}
@@ -319,6 +379,9 @@ func (r *Register) answer(ctx context.Context, from protocol.Node, q Request) (A
 	}
 	switch q.Ask {
 	case AskSubmit:
+		if err := r.maySubmit(from, q.Op); err != nil {
+			return Answer{}, err
+		}
 		size, err := r.Submit(ctx, q.Op)
 		return Answer{Size: size}, err
 	case AskCosign, AskEndorse:
@@ -349,6 +412,37 @@ func fitting(list []PeerAddrs) []PeerAddrs {
 	}
 	return list
 }
+
+// maySubmit bounds what one organisation can add to everybody's register:
+// people sign operations, a few a day. Time moves by the secretariat alone.
+func (r *Register) maySubmit(from protocol.Node, op []byte) error {
+	if from.Org == r.o.Org {
+		return nil
+	}
+	_, o, err := register.DecodeSignedOp(op)
+	if err != nil {
+		return err
+	}
+	if o.Kind() == register.KindTime {
+		return ErrNotHere
+	}
+	r.mu.Lock()
+	q := r.submits[from.Org]
+	if q == nil {
+		q = rate.NewLimiter(rate.Every(submitEvery), submitBurst)
+		r.submits[from.Org] = q
+	}
+	r.mu.Unlock()
+	if !q.AllowN(r.o.Now(), 1) {
+		return errors.New("this organisation has submitted many operations: nothing was kept; try again in a minute")
+	}
+	return nil
+}
+
+const (
+	submitEvery = 30 * time.Second
+	submitBurst = 60
+)
 
 func (r *Register) leaves(from, to uint64) (a Answer, err error) {
 	if from >= to {

@@ -213,6 +213,9 @@ func (r *Register) endorse(ctx context.Context, leaf []byte, prev crypto.Hash) (
 		r.mu.Unlock()
 		e, err := register.Endorsement{}, fmt.Errorf("this signer has not applied again what it signed: %w", register.ErrRoot)
 		if !behind {
+			if err := timely(tip, leaf); err != nil {
+				return register.Endorsement{}, err
+			}
 			e, err = tip.Endorse(r.o.Node, r.o.Author, leaf, prev, r.o.Now().Unix())
 		}
 		if !errors.Is(err, register.ErrRoot) {
@@ -482,6 +485,26 @@ func (r *Register) news(ctx context.Context, size uint64) {
 	r.spread(size)
 }
 
+// timely refuses a leaf that only moves time soon after another leaf: nobody
+// signs it, so nothing else bounds how many there are.
+func timely(tip *register.State, leaf []byte) error {
+	l, err := register.DecodeLeaf(leaf)
+	if err != nil {
+		return err
+	}
+	op, err := register.DecodeOp(l.Op)
+	if err != nil {
+		return err
+	}
+	if gap := l.Time - tip.Time(); op.Kind() == register.KindTime && gap < register.MinTimeGap {
+		return fmt.Errorf("endorse time: the newest leaf is %d seconds old, and time moves by itself only after %d", gap, register.MinTimeGap)
+	}
+	return nil
+}
+
+// jumpDays is how far time moves with nobody looking.
+const jumpDays = 14
+
 // timeLoop moves leaf time once a day when nothing else does.
 func (r *Register) timeLoop(ctx context.Context) error {
 	t := time.NewTicker(time.Minute)
@@ -497,6 +520,10 @@ func (r *Register) timeLoop(ctx context.Context) error {
 		r.mu.Unlock()
 		now := r.o.Now().Unix()
 		if tip == nil || group == nil || !group.Leads() || now-tip.Time() < 24*3600 {
+			continue
+		}
+		if now-tip.Time() > jumpDays*86400 {
+			r.o.Log.Error("this clock is far ahead of the register: time is not moved by itself; look at the clock, and if it is right, submit an operation of kind time", "days", (now-tip.Time())/86400)
 			continue
 		}
 		op, err := tip.Draft(register.OfTime(), register.Time{}, now+3600)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
@@ -99,9 +101,10 @@ type Register struct {
 	moved    chan struct{} // closed and renewed when tip, accepted or told moves
 	group    Group
 
-	follow chan protocol.NodeID
-	gather chan struct{}
-	events chan *register.State
+	followed followSet
+	submits  map[protocol.OrgID]*rate.Limiter // of other organisations' operations
+	gather   chan struct{}
+	events   chan *register.State
 }
 
 // signedMark is the newest size and root that this signer put its name to.
@@ -136,7 +139,7 @@ func New(o Options) (*Register, error) {
 	if o.Peers == nil {
 		o.Peers = func() []PeerAddrs { return nil }
 	}
-	r := &Register{o: o, moved: make(chan struct{}), follow: make(chan protocol.NodeID, 64), gather: make(chan struct{}, 1), events: make(chan *register.State, 1)}
+	r := &Register{o: o, moved: make(chan struct{}), followed: newFollowSet(), submits: map[protocol.OrgID]*rate.Limiter{}, gather: make(chan struct{}, 1), events: make(chan *register.State, 1)}
 	if err := r.load(); err != nil {
 		return nil, fmt.Errorf("open register: %w", err)
 	}
@@ -167,7 +170,10 @@ func (r *Register) load() error {
 	good, fault := prefix(s, leaves[1:min(uint64(len(leaves)), size)])
 	note, err := d.Note(size)
 	if err == nil && fault == nil && good.Size() == size {
-		_, err = register.VerifyCheckpoint(good, note)
+		var c register.Checkpoint
+		if c, err = register.VerifyCheckpoint(good, note); err == nil && c.Size != size {
+			err = fmt.Errorf("the note kept for size %d is of size %d", size, c.Size)
+		}
 	}
 	if err == nil && good.Size() == size {
 		r.accepted, r.note = good, note
@@ -241,7 +247,7 @@ func (r *Register) trusted(first, s *register.State, leaves [][]byte) (*register
 		if err != nil {
 			continue
 		}
-		if _, err := register.VerifyCheckpoint(s, note); err != nil {
+		if c, err := register.VerifyCheckpoint(s, note); err != nil || c.Size != size {
 			return register.Replay(first, leaves[1:stands])
 		}
 		stands = size

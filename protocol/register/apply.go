@@ -28,6 +28,9 @@ func (s *State) apply(b []byte, trusted bool) (*State, error) {
 	if leaf.Time < s.Time() {
 		return nil, fmt.Errorf("apply %s: its time is %d seconds before the leaf before it", op.Kind(), s.Time()-leaf.Time)
 	}
+	if gap := leaf.Time - s.Time(); gap > MaxGap {
+		return nil, fmt.Errorf("apply %s: its time is %d days after the leaf before it, at most %d are allowed: a clock is wrong", op.Kind(), gap/86400, MaxGap/86400)
+	}
 	v := view{s: s, size: s.Size(), now: leaf.Time, trusted: trusted}
 	c, err := v.judge(leaf.Op, op, leaf.Signatures)
 	if err != nil {

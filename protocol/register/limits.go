@@ -30,4 +30,12 @@ const (
 	RepeatSeconds = 90 * 86400
 	// ClockSeconds is how far a leaf's time may be from a signer's own clock.
 	ClockSeconds = 300
+
+	// MaxGap is the most, in seconds, that a leaf may be after the one before
+	// it, so that one wrong clock cannot carry the register's time away; it is
+	// above any absence that a network survives. MinTimeGap is the least before
+	// a leaf that only moves time: nobody signs it, so signers endorse none
+	// sooner.
+	MaxGap     = 400 * 86400
+	MinTimeGap = 3600
 )
