@@ -103,7 +103,7 @@ func TestSubmitReturnsWhenColleaguesHaveIt(t *testing.T) {
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
-		if _, err := s2.Submit(ctx, a.draft(s2, register.OfTime(), register.Time{})); err == nil {
+		if _, err := s2.Submit(ctx, a.next(s2)); err == nil {
 			t.Error("one of three decided")
 		}
 		if time.Since(began) > 35*time.Second {
@@ -216,7 +216,7 @@ func TestABadNoteIsLeftOut(t *testing.T) {
 			}
 			a.mu.Unlock()
 			began := time.Now()
-			a.do(s1, register.OfTime(), register.Time{})
+			a.move(s1)
 			if time.Since(began) > 10*time.Second {
 				t.Errorf("%s: after %s", name, time.Since(began))
 			}
@@ -270,7 +270,7 @@ func TestAttackConcurrentCosigning(t *testing.T) {
 		s1, s2, _ := a.three()
 		n := s2.Tip().Size()
 		for range 6 {
-			a.do(s1, register.OfTime(), register.Time{})
+			a.move(s1)
 			time.Sleep(time.Second)
 		}
 		a.until("S2 has it", func() bool { return s2.Tip().Size() == n+6 })
@@ -349,7 +349,7 @@ func TestAttackConcurrentCosigning(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 6 {
-			leaf, next, err := back.tip.Propose(back.tip.Time()+7, mustSigned(t, a.draft(&mnode{Register: back, a: a}, register.OfTime(), register.Time{})))
+			leaf, next, err := back.tip.Propose(back.tip.Time()+7, mustSigned(t, a.next(&mnode{Register: back, a: a})))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"os"
@@ -254,6 +255,24 @@ func (a *alliance) draft(at *mnode, about register.Subject, b register.Body, key
 		so = so.With(sigs...)
 	}
 	return so.Encode()
+}
+
+// next is an operation like any other, on a node's tip; move submits one.
+func (a *alliance) next(at *mnode) []byte {
+	a.t.Helper()
+	about := register.OfOrg(at.Tip().Secretariat())
+	return a.draft(at, about, register.SetKind{Code: fmt.Sprintf("example-%d", at.Tip().Version(about))}, "o1", "o2")
+}
+
+func (a *alliance) move(at *mnode) uint64 {
+	a.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	size, err := at.Submit(ctx, a.next(at))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return size
 }
 
 func (a *alliance) do(at *mnode, about register.Subject, b register.Body, keys ...string) uint64 {
