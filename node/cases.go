@@ -15,7 +15,7 @@ import (
 type records struct{ n *Node }
 
 func (r records) Send(ctx context.Context, d casebook.Draft) (casebook.Sent, error) {
-	s, err := r.n.rep.Send(ctx, replica.Draft{Audience: d.Audience, Parts: d.Parts, Contents: d.Contents, Custodians: d.Custodians, Expiry: d.Expiry})
+	s, err := r.n.rep.Send(ctx, replica.Draft{Audience: d.Audience, Parts: d.Parts, Contents: d.Contents, Custodians: d.Custodians, Barred: d.Barred, Keep: true, Expiry: d.Expiry})
 	return casebook.Sent{Record: s.Record, Feed: s.Feed, Seq: s.Seq, Queued: s.Queued, Reason: s.Reason}, caseError(err)
 }
 

@@ -246,7 +246,7 @@ func (b *Book) sendAlert(ctx context.Context, reg Register, what string, r *Aler
 	if err != nil {
 		return refused(what, err)
 	}
-	sent, err := b.o.Records.Send(ctx, Draft{Audience: protocol.ListAudience(to...), Contents: []protocol.Content{c}, Custodians: custodians, Expiry: expiry})
+	sent, err := b.o.Records.Send(ctx, Draft{Audience: protocol.ListAudience(to...), Contents: []protocol.Content{c}, Custodians: custodians, Barred: barred, Expiry: expiry})
 	if err != nil && len(r.Records) > 0 {
 		return fmt.Errorf("%s: sent in %s, and not to the others; do it again, and it goes to them alone: %w", what, count(len(r.Records), "record"), err)
 	}
@@ -388,6 +388,26 @@ func (b *Book) follow(ctx context.Context, what string, x *index, g *group, kind
 	return r, nil
 }
 
+// outside lists those that neither got an alert nor keep it: it may be about
+// one of them, so an answer names none of them as custodian.
+func (b *Book) outside(x *index, t *alert.Thread) (out []protocol.OrgID, err error) {
+	rec, err := b.alertRecord(x, t.Root)
+	if err != nil {
+		return nil, err
+	}
+	_, keepers, err := b.readers(rec.Feed(), rec.Core().Seq)
+	if err != nil {
+		return nil, err
+	}
+	inside := append(slices.Concat(keepers, rec.Core().Audience.Orgs), rec.Core().Author)
+	for _, o := range b.o.Register().Orgs() {
+		if protocol.MayKeep(o) && !slices.Contains(inside, o.ID) {
+			out = append(out, o.ID)
+		}
+	}
+	return out, nil
+}
+
 // Acknowledge answers the alert named: what was done (see [alert.Actions]),
 // and why not. It goes to the issuer alone.
 func (b *Book) Acknowledge(ctx context.Context, name string, did []string, reason, staff string) (AlertResult, error) {
@@ -398,7 +418,7 @@ func (b *Book) Acknowledge(ctx context.Context, name string, did []string, reaso
 	}
 	b.issue.Lock()
 	defer b.issue.Unlock()
-	_, g, err := b.findAlert(name)
+	x, g, err := b.findAlert(name)
 	if err != nil {
 		return AlertResult{}, err
 	}
@@ -426,7 +446,11 @@ func (b *Book) Acknowledge(ctx context.Context, name string, did []string, reaso
 			}
 		}
 		refs = refs[max(0, len(refs)-protocol.MaxRefs):]
-		if err := b.sendAlert(ctx, reg, what, &r, []protocol.OrgID{issuer}, nil, b.today()+protocol.Day(b.o.KeepDays), b.content(alert.KindAck, staff, refs, body)); err != nil {
+		barred, err := b.outside(x, t)
+		if err != nil {
+			return r, fmt.Errorf("%s: not sent: who keeps the alert cannot be read now: %w", what, err)
+		}
+		if err := b.sendAlert(ctx, reg, what, &r, []protocol.OrgID{issuer}, barred, b.today()+protocol.Day(b.o.KeepDays), b.content(alert.KindAck, staff, refs, body)); err != nil {
 			return r, err
 		}
 	}

@@ -198,7 +198,9 @@ func (b *Book) send(ctx context.Context, reg Register, what string, f *folded, e
 	if err != nil {
 		return Sent{}, refused(what, err)
 	}
-	sent, err := b.o.Records.Send(ctx, b.seal(e, sets, custodians))
+	d := b.seal(e, sets, custodians)
+	d.Barred = f.Parts.Barred()
+	sent, err := b.o.Records.Send(ctx, d)
 	if err != nil {
 		return Sent{}, unsent(what, err)
 	}
@@ -251,7 +253,7 @@ func (b *Book) Amend(ctx context.Context, a Amendment) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: not sent: %w", what, err)
 	}
-	readers = narrow(readers, body.Parts)
+	readers = narrow(readers, body.Parts, f.Referral)
 	var faults referral.Faults
 	if err := collect(&faults, referral.Check(f.Referral, e), referral.ValidateAddressing(body.Parts, readers, classOf(reg))); err != nil {
 		return Result{}, refused(what, err)
@@ -294,10 +296,16 @@ func (b *Book) readersOf(x *index, f *folded) (referral.Readers, error) {
 }
 
 // narrow takes from identity and evidence those they are withheld from now.
-func narrow(r referral.Readers, p referral.Parts) referral.Readers {
+//
+// One whose leg is over gets no more of the child's identity, nor evidence.
+func narrow(r referral.Readers, p referral.Parts, f referral.Referral) referral.Readers {
+	over := func(o protocol.OrgID) bool {
+		l, ok := f.Leg(o)
+		return ok && slices.Contains([]referral.State{referral.Declined, referral.Returned, referral.Withdrawn, referral.Closed, referral.Void}, l.State)
+	}
 	without := func(part string, list []protocol.OrgID) []protocol.OrgID {
 		return slices.DeleteFunc(list, func(o protocol.OrgID) bool {
-			return slices.ContainsFunc(p.Case.Legal.Withheld, func(w referral.Withheld) bool { return w.Part == part && w.Organisation == o })
+			return over(o) || slices.ContainsFunc(p.Case.Legal.Withheld, func(w referral.Withheld) bool { return w.Part == part && w.Organisation == o })
 		})
 	}
 	r.Identity, r.Evidence = without("identity", r.Identity), without("evidence", r.Evidence)

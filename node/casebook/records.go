@@ -30,9 +30,13 @@ type Draft struct {
 	Audience protocol.Audience
 	// Parts are reader sets beside the whole audience, which is number 0: a
 	// content whose Set is i+1 goes to Parts[i] and the own organisation.
-	Parts      [][]protocol.OrgID
-	Contents   []protocol.Content
+	Parts    [][]protocol.OrgID
+	Contents []protocol.Content
+	// Custodians are those of a new feed; one that exists keeps its own while
+	// none is in Barred: who was left out of one record must not learn of it by
+	// keeping a later one of the same feed.
 	Custodians []protocol.OrgID
+	Barred     []protocol.OrgID
 	Expiry     protocol.Day
 }
 

@@ -109,6 +109,7 @@ func (b *Book) prepare(reg Register, d referral.Draft, staff string) (prepared, 
 		return p, refused(what, err)
 	}
 	p.draft = b.seal(event, p.sets, custodians)
+	p.draft.Barred = parts.Barred()
 	return p, nil
 }
 

@@ -408,7 +408,8 @@ func (w *world) back(name string) {
 		feeds := slices.Collect(maps.Keys(o.held))
 		w.mu.Unlock()
 		for _, id := range feeds {
-			if o.held[id][0].Core().Node != s.node {
+			// From who has all of it: a reader of a part gives no more than that.
+			if o.held[id][0].Core().Node == o.node {
 				s.pull(o, id)
 			}
 		}

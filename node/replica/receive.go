@@ -22,6 +22,7 @@ type taken struct {
 	rec     *protocol.Record
 	bad     bool // bytes came that are not the section's
 	apart   bool // it follows another record than the one held
+	mended  bool // nothing of it lacks after all
 }
 
 func refused(code uint64) taken { return taken{verdict: Refuse, code: code} }
@@ -188,6 +189,7 @@ func (r *Replica) addSections(f *feed, rec *protocol.Record, list []Section) tak
 	case len(missing) == 0:
 		delete(f.lacking, t.seq) // it was not lost after all
 		f.version++
+		t.mended = true
 	}
 	return t
 }
@@ -247,9 +249,14 @@ func (r *Replica) settle(t taken, err error) bool {
 	case t.done != nil:
 		rec = r.recheck(t.feed, t.seq)
 	default:
+		if t.mended && t.rec != nil {
+			r.o.OnRecord(t.rec)
+		}
 		return t.verdict == Have
 	}
-	if rec != nil && t.verdict == Have {
+	// Also where sections are still wanted: the last of them may come in
+	// another frame that saw the same lack.
+	if rec != nil {
 		r.o.OnRecord(rec)
 		r.spread(t.feed, rec)
 	}

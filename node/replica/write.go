@@ -17,10 +17,31 @@ type Draft struct {
 	Audience protocol.Audience `cbor:"1,keyasint"`
 	// Parts are reader sets beside the whole audience, which is number 0: a
 	// content whose Set is i+1 goes to Parts[i] and the own organisation.
-	Parts      [][]protocol.OrgID `cbor:"2,keyasint,omitempty"`
-	Contents   []protocol.Content `cbor:"3,keyasint"`
-	Custodians []protocol.OrgID   `cbor:"4,keyasint,omitempty"`
-	Expiry     protocol.Day       `cbor:"5,keyasint"`
+	Parts    [][]protocol.OrgID `cbor:"2,keyasint,omitempty"`
+	Contents []protocol.Content `cbor:"3,keyasint"`
+	// Custodians keep the record. Where Keep is set they are those of a new
+	// feed, and a feed keeps the ones it has while they may be and none is in
+	// Barred: whoever was left out of one record must not learn of it by being
+	// named for a later one, since custodians get a feed's cores from the
+	// first.
+	Custodians []protocol.OrgID `cbor:"4,keyasint,omitempty"`
+	Expiry     protocol.Day     `cbor:"5,keyasint"`
+	Barred     []protocol.OrgID `cbor:"6,keyasint,omitempty"`
+	Keep       bool             `cbor:"7,keyasint,omitempty"`
+}
+
+// custodiansFor chooses the custodians of a draft's record.
+func (d Draft) custodiansFor(m protocol.Members, c *protocol.Chain) []protocol.OrgID {
+	for _, id := range c.Key.Custodians {
+		o, ok := m.OrgAt(id, m.Size())
+		if !ok || !protocol.MayKeep(o) || slices.Contains(d.Barred, id) {
+			return sorted(d.Custodians)
+		}
+	}
+	if !d.Keep || len(c.Key.Custodians) == 0 {
+		return sorted(d.Custodians)
+	}
+	return c.Key.Custodians
 }
 
 // Sent says what became of a draft: a record, or, where this node may not
@@ -144,7 +165,8 @@ func (r *Replica) announceOwn(f *feed, links []Link) {
 func (r *Replica) compose(id protocol.FeedID, c protocol.Chain, keys []seal.FeedKey, w protocol.Writer, d Draft, ids []*seal.Identity) (links []Link, _ []seal.FeedKey, err error) {
 	day := w.Day(c, r.today())
 	sets, fits := resolve(w, c, d)
-	renew := !fits || !slices.Equal(c.Key.Custodians, sorted(d.Custodians)) || d.Expiry > c.Key.Expiry ||
+	custodians := d.custodiansFor(w.Members, &c)
+	renew := !fits || !slices.Equal(c.Key.Custodians, custodians) || d.Expiry > c.Key.Expiry ||
 		c.KeyDue(w.Members, c.Seq+1, day, w.Members.Size()) != ""
 	if !renew && keys == nil {
 		if keys, err = r.ownKeys(id, &c, ids); err != nil {
@@ -155,7 +177,7 @@ func (r *Replica) compose(id protocol.FeedID, c protocol.Chain, keys []seal.Feed
 	}
 	if renew {
 		var rec *protocol.Record
-		rec, c, keys, err = w.OpenFeed(c, d.Audience, mergeParts(c, d.Parts), d.Custodians, nil, day, max(d.Expiry, day+protocol.MaxKeepDays))
+		rec, c, keys, err = w.OpenFeed(c, d.Audience, mergeParts(c, d.Parts), custodians, nil, day, max(d.Expiry, day+protocol.MaxKeepDays))
 		if err != nil {
 			return nil, nil, err
 		}
