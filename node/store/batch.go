@@ -194,8 +194,7 @@ func (d *draft) link(rec *protocol.Record, chain protocol.Chain) error {
 	}
 	r := row{state: rec.State(), code: rec.Code(), id: rec.ID(), env: protocol.Envelope{Core: rec.CoreBytes(), Signature: rec.Signature()}}
 	for i := range core.Sections() {
-		if s := rec.Section(i); s != nil {
-			r.have |= 1 << i
+		if s := rec.Section(i); s != nil && !r.put(i, s) {
 			d.pieces(feed, core.Seq, i, s)
 		}
 	}
@@ -207,18 +206,16 @@ func (d *draft) link(rec *protocol.Record, chain protocol.Chain) error {
 func (d *draft) putRecord(feed protocol.FeedID, seq uint64, r row) {
 	d.put(keyRecord(feed, seq), r.bytes())
 	d.put(keySeq(rowID, feed, seq), r.id[:])
-	at := binary.BigEndian.AppendUint64(append(make([]byte, 0, 40), feed[:]...), seq)
-	d.put(keyLookup(r.id), at)
 }
 
 func (d *draft) pieces(feed protocol.FeedID, seq uint64, i int, sealed []byte) {
 	for p := 0; p*pieceSize < len(sealed); p++ {
 		d.put(keyPiece(feed, seq, i, p), sealed[p*pieceSize:min(len(sealed), (p+1)*pieceSize)])
 	}
-	d.found = append(d.found, found{feed, seq, i})
 }
 
-// stored returns a record's row and the record without sections.
+// stored returns a record's row and the record with those of its sections that
+// stand in the row.
 func (d *draft) stored(feed protocol.FeedID, seq uint64) (row, *protocol.Record, error) {
 	c, _ := d.chain(feed)
 	if seq == 0 || seq > c.Seq {
@@ -243,7 +240,10 @@ func (d *draft) section(feed protocol.FeedID, seq uint64, i int, sealed []byte) 
 	if err := rec.Attach(i, sealed); err != nil {
 		return fmt.Errorf("store section %d of record %d: %w", i, seq, err)
 	}
-	d.pieces(feed, seq, i, sealed)
+	if r.inline()&(1<<i) == 0 { // one that comes after its record stands in pieces, however small
+		d.pieces(feed, seq, i, sealed)
+	}
+	d.found = append(d.found, found{feed, seq, i})
 	if r.have&(1<<i) == 0 || r.dropped&(1<<i) != 0 {
 		r.have |= 1 << i
 		r.dropped &^= 1 << i
@@ -261,8 +261,12 @@ func (d *draft) drop(feed protocol.FeedID, seq uint64, i int) error {
 	if i < 0 || i >= len(refs) {
 		return fmt.Errorf("drop section %d of record %d, which has %d: %w", i, seq, len(refs), ErrConflict)
 	}
-	for p := 0; p < pieceCount(refs[i].Length); p++ {
-		d.del(keyPiece(feed, seq, i, p))
+	if r.inline()&(1<<i) != 0 {
+		r.take(i)
+	} else {
+		for p := 0; p < pieceCount(refs[i].Length); p++ {
+			d.del(keyPiece(feed, seq, i, p))
+		}
 	}
 	r.have &^= 1 << i
 	r.dropped |= 1 << i
@@ -347,9 +351,10 @@ func (d *draft) restore(env protocol.Envelope) error {
 		if err := rec.Attach(i, sealed); err != nil {
 			return fmt.Errorf("restore record %d: section %d: %w", seq, i, err)
 		}
-		d.pieces(feed, seq, i, sealed)
-		r.have |= 1 << i
-		r.dropped &^= 1 << i
+		if !r.put(i, sealed) {
+			d.pieces(feed, seq, i, sealed)
+		}
+		d.found = append(d.found, found{feed, seq, i})
 		paid |= 1 << i
 	}
 	d.putRecord(feed, seq, r)

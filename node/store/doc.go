@@ -12,8 +12,8 @@
 //     own (HMAC-SHA-256, cut); a row whose tag is wrong counts as vanished;
 //   - a feed's chain says how many records there are and what the last one is,
 //     and stands in two places of the key space;
-//   - every record's ID stands in three: its own row, a row by feed and seq,
-//     and a row by ID; besides, the next record names it;
+//   - every record's ID stands in two, its own row and a row by feed and seq;
+//     besides, the next record names it;
 //   - rows that nothing counts (receipts, forks, outbox, owed sections, named
 //     values, notes) are counted and summed (exclusive or of their tags) in the
 //     totals row, which every commit rewrites, and their keys are in memory;
@@ -34,10 +34,12 @@
 //	                          size, counts and sums (CBOR)
 //	c feed, d feed            the feed's protocol.Chain (CBOR), twice
 //	r feed seq u8(0)          a record: state u8, code u16, sections stored u32,
-//	                          sections dropped u32, ID, signature, core
-//	r feed seq u8(i+1) u16    section i, in pieces of at most 256 KiB
+//	                          sections dropped u32, sections in this row u32, ID,
+//	                          signature, length u32 and core, and of each section
+//	                          in this row length u32 and bytes: those of at most
+//	                          4 KiB that came with the record
+//	r feed seq u8(i+1) u16    any other section i, in pieces of at most 256 KiB
 //	i feed seq                record ID
-//	l record                  feed, seq
 //	w feed seq                sections owed to us, u32, bit i for section i
 //	p feed node               protocol.SignedReceipt (CBOR)
 //	f feed                    protocol.Fork (CBOR)

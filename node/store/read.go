@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -90,20 +91,27 @@ func (s *Store) Record(feed protocol.FeedID, seq uint64) (rec *protocol.Record, 
 // record reads one record at or below the head.
 func (s *Store) record(txn *badger.Txn, feed protocol.FeedID, seq uint64) (*protocol.Record, error) {
 	v, _, err := s.read(txn, keyRecord(feed, seq))
-	r, rec, ok := row{}, (*protocol.Record)(nil), false
-	if err == nil {
-		r, rec, ok = s.reload(v, feed, seq)
+	if err != nil {
+		return nil, s.lose(&Lost{Feed: feed, Seq: seq, Core: true})
 	}
+	return s.rest(txn, feed, seq, v)
+}
+
+// rest makes a record of its row and the sections in pieces.
+func (s *Store) rest(txn *badger.Txn, feed protocol.FeedID, seq uint64, v []byte) (*protocol.Record, error) {
+	r, rec, ok := s.reload(v, feed, seq)
 	if !ok {
 		return nil, s.lose(&Lost{Feed: feed, Seq: seq, Core: true})
 	}
 	var gone []int
-	for i, ref := range rec.Core().Sections() {
-		if r.have&(1<<i) == 0 {
-			continue
-		}
-		if sealed, ok := s.pieces(txn, feed, seq, i, ref.Length); !ok || rec.Attach(i, sealed) != nil {
-			gone = append(gone, i)
+	if apart := r.have &^ r.inline(); apart != 0 {
+		for i, ref := range rec.Core().Sections() {
+			if apart&(1<<i) == 0 {
+				continue
+			}
+			if sealed, ok := s.pieces(txn, feed, seq, i, ref.Length); !ok || rec.Attach(i, sealed) != nil {
+				gone = append(gone, i)
+			}
 		}
 	}
 	if gone != nil {
@@ -128,7 +136,8 @@ func (s *Store) pieces(txn *badger.Txn, feed protocol.FeedID, seq uint64, i int,
 	return sealed, true
 }
 
-// reload turns a record row into the record without sections.
+// reload turns a record row into the record with those of its sections that
+// stand in it.
 func (s *Store) reload(v []byte, feed protocol.FeedID, seq uint64) (row, *protocol.Record, bool) {
 	r, ok := parseRow(v)
 	if !ok {
@@ -146,27 +155,10 @@ func (s *Store) reload(v []byte, feed protocol.FeedID, seq uint64) (row, *protoc
 // or [*Lost] at a damaged record or section, after which the caller may go on
 // with the next seq.
 func (s *Store) Range(feed protocol.FeedID, from, to uint64, f func(*protocol.Record) error) error {
-	const step = 64
 	c, _ := s.durable(feed)
 	to = min(to, c.Seq)
 	for from = max(from, 1); from <= to; {
-		var recs []*protocol.Record
-		var rerr error
-		err := s.view(func(txn *badger.Txn) error {
-			size := 0
-			for n := 0; n < step && from <= to && size < 1<<20; n++ {
-				var rec *protocol.Record
-				if rec, rerr = s.record(txn, feed, from); rerr != nil {
-					return nil
-				}
-				for i := range rec.Core().Sections() {
-					size += len(rec.Section(i))
-				}
-				recs = append(recs, rec)
-				from++
-			}
-			return nil
-		})
+		recs, rerr, err := s.stretch(feed, from, to)
 		if err != nil {
 			return err
 		}
@@ -178,8 +170,88 @@ func (s *Store) Range(feed protocol.FeedID, from, to uint64, f func(*protocol.Re
 		if rerr != nil {
 			return rerr
 		}
+		from += uint64(len(recs))
 	}
 	return nil
+}
+
+const stretchSize = 1 << 20 // bytes that are read in one go
+
+// stretch reads some records in one pass over their rows. lost is that of the
+// record after them, where it is damaged.
+func (s *Store) stretch(feed protocol.FeedID, from, to uint64) (recs []*protocol.Record, lost, err error) {
+	err = s.view(func(txn *badger.Txn) error {
+		it := &rowIterator{s: s, txn: txn, feed: feed}
+		defer it.close()
+		for size := 0; from <= to && size < stretchSize; from++ {
+			var rec *protocol.Record
+			if v, ok := it.row(from); ok {
+				rec, lost = s.rest(txn, feed, from, v)
+			} else { // asked for by its key, a vanished row is told from a broken iteration
+				rec, lost = s.record(txn, feed, from)
+			}
+			if lost != nil {
+				return nil
+			}
+			size += len(rec.CoreBytes()) + 512
+			for i := range rec.Core().Sections() {
+				size += len(rec.Section(i))
+			}
+			recs = append(recs, rec)
+		}
+		return nil
+	})
+	return recs, lost, err
+}
+
+// rowIterator passes over a feed's record rows.
+type rowIterator struct {
+	s    *Store
+	txn  *badger.Txn
+	feed protocol.FeedID
+	it   *badger.Iterator
+	bad  bool
+}
+
+// row returns the row of a record, false where it is not at its place or its
+// tag is wrong. seq grows from call to call.
+func (r *rowIterator) row(seq uint64) (v []byte, ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			r.bad = true
+			v, ok = nil, false
+		}
+	}()
+	if r.bad {
+		return nil, false
+	}
+	key := keyRecord(r.feed, seq)
+	if r.it == nil {
+		o := badger.DefaultIteratorOptions
+		o.Prefix, o.PrefetchValues = keyFeed(rowRecord, r.feed), false
+		r.it = r.txn.NewIterator(o)
+		r.it.Seek(key)
+	}
+	for r.it.Valid() && bytes.Compare(r.it.Item().Key(), key) < 0 { // pieces of sections
+		r.it.Next()
+	}
+	if !r.it.Valid() || !bytes.Equal(r.it.Item().Key(), key) {
+		return nil, false
+	}
+	raw, err := r.it.Item().ValueCopy(nil)
+	if err != nil {
+		return nil, false
+	}
+	v, _, ok = r.s.tags.open(key, raw)
+	return v, ok
+}
+
+func (r *rowIterator) close() {
+	if r.it == nil {
+		return
+	}
+	defer func() { recover() }() // over damaged bytes
+	r.it.Close()
 }
 
 // ID returns the record ID at a place, also where the record itself is lost;
@@ -187,20 +259,6 @@ func (s *Store) Range(feed protocol.FeedID, from, to uint64, f func(*protocol.Re
 func (s *Store) ID(feed protocol.FeedID, seq uint64) (protocol.RecordID, bool) {
 	c, _ := s.durable(feed)
 	return idOf(s.get, feed, seq, c, s.network)
-}
-
-// Lookup finds a record's place by its ID. [ErrAbsent] where it is not known
-// here; damage can hide one until [Store.VerifyAll] mends the index.
-func (s *Store) Lookup(id protocol.RecordID) (protocol.FeedID, uint64, error) {
-	v, err := s.get(keyLookup(id))
-	if err == nil {
-		if feed, seq, ok := place(v); ok {
-			if at, ok := s.ID(feed, seq); ok && at == id {
-				return feed, seq, nil
-			}
-		}
-	}
-	return protocol.FeedID{}, 0, fmt.Errorf("record %s: %w", id.Short(), ErrAbsent)
 }
 
 // names returns the keys of a summed kind, or of one feed where the kind is

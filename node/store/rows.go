@@ -13,6 +13,7 @@ import (
 const (
 	tagSize   = 16
 	pieceSize = 256 << 10 // of a section, in one row
+	inlineMax = 4 << 10   // a section up to this that comes with its record stands in the record's row
 )
 
 type tag [tagSize]byte
@@ -30,7 +31,6 @@ const (
 	rowChain2  = 'd'
 	rowRecord  = 'r'
 	rowID      = 'i'
-	rowLookup  = 'l'
 	rowOwed    = 'w'
 	rowReceipt = 'p'
 	rowFork    = 'f'
@@ -124,8 +124,6 @@ func keyPiece(f protocol.FeedID, seq uint64, section, piece int) []byte {
 	return binary.BigEndian.AppendUint16(b, uint16(piece))
 }
 
-func keyLookup(id protocol.RecordID) []byte { return append([]byte{rowLookup}, id[:]...) }
-
 func keyReceipt(f protocol.FeedID, n protocol.NodeID) []byte {
 	return append(keyFeed(rowReceipt, f), n[:]...)
 }
@@ -191,22 +189,68 @@ type row struct {
 	have    uint32 // bit i: section i was stored
 	dropped uint32 // bit i: section i was dropped on purpose
 	id      protocol.RecordID
-	env     protocol.Envelope // without sections
+	env     protocol.Envelope // of the sections, those that stand in the row
 }
 
-const rowHead = 1 + 2 + 4 + 4 + 32 + 64
+const rowHead = 1 + 2 + 4 + 4 + 4 + 32 + 64 + 4
+
+// inline are the sections that stand in the row.
+func (r *row) inline() (bits uint32) {
+	for i, s := range r.env.Sections {
+		if s != nil {
+			bits |= 1 << i
+		}
+	}
+	return bits
+}
+
+// put puts a section of a record into the row if it is small; false where it
+// is to be stored in pieces.
+func (r *row) put(i int, sealed []byte) bool {
+	r.have |= 1 << i
+	r.dropped &^= 1 << i
+	if len(sealed) > inlineMax {
+		return false
+	}
+	for len(r.env.Sections) <= i {
+		r.env.Sections = append(r.env.Sections, nil)
+	}
+	r.env.Sections[i] = sealed
+	return true
+}
+
+// take removes a section from the row.
+func (r *row) take(i int) {
+	if i < len(r.env.Sections) {
+		r.env.Sections[i] = nil
+	}
+}
 
 func (r row) bytes() []byte {
-	b := make([]byte, 0, rowHead+len(r.env.Core))
+	n := rowHead + len(r.env.Core)
+	for _, s := range r.env.Sections {
+		n += 4 + len(s)
+	}
+	b := make([]byte, 0, n+tagSize) // the tag follows
 	b = append(b, byte(r.state))
 	b = binary.BigEndian.AppendUint16(b, uint16(r.code))
 	b = binary.BigEndian.AppendUint32(b, r.have)
 	b = binary.BigEndian.AppendUint32(b, r.dropped)
+	b = binary.BigEndian.AppendUint32(b, r.inline())
 	b = append(b, r.id[:]...)
 	b = append(b, r.env.Signature[:]...)
-	return append(b, r.env.Core...)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(r.env.Core)))
+	b = append(b, r.env.Core...)
+	for _, s := range r.env.Sections {
+		if s != nil {
+			b = binary.BigEndian.AppendUint32(b, uint32(len(s)))
+			b = append(b, s...)
+		}
+	}
+	return b
 }
 
+// parseRow reads a row; what it returns is part of b.
 func parseRow(b []byte) (r row, ok bool) {
 	if len(b) < rowHead {
 		return r, false
@@ -215,8 +259,30 @@ func parseRow(b []byte) (r row, ok bool) {
 	r.code = protocol.Code(binary.BigEndian.Uint16(b[1:]))
 	r.have = binary.BigEndian.Uint32(b[3:])
 	r.dropped = binary.BigEndian.Uint32(b[7:])
-	copy(r.id[:], b[11:])
-	copy(r.env.Signature[:], b[43:])
-	r.env.Core = append([]byte(nil), b[rowHead:]...)
-	return r, true
+	inline := binary.BigEndian.Uint32(b[11:])
+	copy(r.id[:], b[15:])
+	copy(r.env.Signature[:], b[47:])
+	b = b[rowHead-4:]
+	part := func() (p []byte) {
+		if len(b) < 4 {
+			ok = false
+			return nil
+		}
+		n := binary.BigEndian.Uint32(b)
+		if uint64(n) > uint64(len(b)-4) {
+			ok = false
+			return nil
+		}
+		p, b = b[4:4+n:4+n], b[4+n:]
+		return p
+	}
+	ok = true
+	r.env.Core = part()
+	for _, i := range bitList(inline) {
+		for len(r.env.Sections) <= i {
+			r.env.Sections = append(r.env.Sections, nil)
+		}
+		r.env.Sections[i] = part()
+	}
+	return r, ok && len(b) == 0
 }

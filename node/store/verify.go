@@ -215,11 +215,8 @@ func (s *Store) VerifyAll(ctx context.Context, progress func(done, total uint64)
 func (s *Store) mend(ctx context.Context, rec *protocol.Record) (uint64, error) {
 	id := rec.ID()
 	a, err1 := s.get(keySeq(rowID, rec.Feed(), rec.Core().Seq))
-	b, err2 := s.get(keyLookup(id))
-	if err1 == nil && err2 == nil && string(a) == string(id[:]) {
-		if f, seq, ok := place(b); ok && f == rec.Feed() && seq == rec.Core().Seq {
-			return 0, nil
-		}
+	if err1 == nil && string(a) == string(id[:]) {
+		return 0, nil
 	}
 	var batch Batch
 	batch.add(1024, func(d *draft) error {
