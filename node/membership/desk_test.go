@@ -127,7 +127,7 @@ func TestDesk(t *testing.T) {
 		if got := knock(t, s1, EnrolRequest{Token: late.Token, Org: other}); !strings.Contains(got.Fault, "expired") {
 			t.Errorf("an expired ticket: %+v", got)
 		}
-		s1.skew = 40 * 24 * time.Hour
+		s1.skew.Store(int64(40 * 24 * time.Hour))
 		if s1.DoorOpen() {
 			t.Error("the door stays open for ever")
 		}

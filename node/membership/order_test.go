@@ -155,7 +155,7 @@ func TestAClockAYearOff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inAlliance(t, func(t *testing.T, a *alliance) {
 				s1, s2, s3 := a.three()
-				s3.skew = skew
+				s3.skew.Store(int64(skew))
 				about := register.OfOrg(s1.State().Secretariat())
 				leaf, _, err := s1.Tip().Propose(s1.o.Now().Unix(), mustSigned(t, a.draft(s1, about, register.SetKind{Code: "example"}, "o1", "o2")))
 				if err != nil {
@@ -179,7 +179,7 @@ func TestAClockAYearOff(t *testing.T) {
 					t.Errorf("raised to the newest leaf's time: %v", err)
 				}
 				if skew > 0 {
-					s3.skew = time.Hour
+					s3.skew.Store(int64(time.Hour))
 					if _, err := s3.Submit(ctx, a.draft(s3, about, register.SetKind{Code: "another"}, "o1", "o2")); err == nil || !strings.Contains(err.Error(), "check the clocks") {
 						t.Errorf("a leaf an hour ahead: %v", err)
 					}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,7 +84,7 @@ type mnode struct {
 	name string
 	id   protocol.NodeID
 	disk *memory
-	skew time.Duration
+	skew atomic.Int64 // of its clock, nanoseconds
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -174,7 +175,9 @@ func (a *alliance) open(name string, d *memory) *mnode {
 	n := &mnode{a: a, name: name, id: nodeKeys(name).ID(a.network), disk: d}
 	o := a.options(name, d)
 	o.Net = netOf{n}
-	o.Now = func() time.Time { return time.Unix(began+10, 0).Add(time.Since(a.began)).Add(n.skew) }
+	o.Now = func() time.Time {
+		return time.Unix(began+10, 0).Add(time.Since(a.began)).Add(time.Duration(n.skew.Load()))
+	}
 	var err error
 	if n.Register, err = New(o); err != nil {
 		a.t.Fatal(err)

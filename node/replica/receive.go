@@ -245,7 +245,9 @@ func (r *Replica) settle(t taken, err error) bool {
 	rec := t.rec
 	switch {
 	case t.chain.Seq > 0:
-		t.feed.settle(t.chain)
+		if t.feed.settle(t.chain); t.verdict != Have {
+			rec = nil // told when the rest of it came
+		}
 	case t.done != nil:
 		rec = r.recheck(t.feed, t.seq)
 	default:
