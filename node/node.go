@@ -71,8 +71,9 @@ type Node struct {
 
 	mu       sync.Mutex
 	addrs    addressBook
-	ready    chan struct{} // closed once this node is a member and composed
-	stir     chan struct{} // wakes tend
+	ready    chan struct{}        // closed once this node is a member and composed
+	stir     chan struct{}        // wakes tend
+	named    chan *register.State // the newest, for Raft's voters
 	doors    *transport.Enrolment
 	inviting int                                 // tickets being opened: the door stays open for them
 	knock    map[protocol.NodeID]membership.Door // doors of the secretariat's other nodes
@@ -86,7 +87,7 @@ type Node struct {
 
 // New opens a node's folder. Nothing listens or runs yet.
 func New(dir string, o Options) (*Node, error) {
-	n := &Node{dir: dir, now: o.Now, log: o.Log, ready: make(chan struct{}), stir: make(chan struct{}, 1), knock: map[protocol.NodeID]membership.Door{}}
+	n := &Node{dir: dir, now: o.Now, log: o.Log, ready: make(chan struct{}), stir: make(chan struct{}, 1), named: make(chan *register.State, 1), knock: map[protocol.NodeID]membership.Door{}}
 	if n.now == nil {
 		n.now = time.Now
 	}
@@ -181,6 +182,10 @@ func (n *Node) Run(ctx context.Context) error {
 			}
 			return err
 		}
+		// Without an address a member would never find the others again.
+		if err := n.addrs.save(n.store); err != nil {
+			return fmt.Errorf("run node: keep addresses: %w", err)
+		}
 		os.Remove(joiningPath(n.dir))
 		n.log.Info("this node is a member now")
 	}
@@ -202,6 +207,7 @@ func (n *Node) Run(ctx context.Context) error {
 	g.Go(func() error { return n.book.Run(ctx) })
 	if n.group != nil {
 		g.Go(func() error { return n.group.Run(ctx) })
+		g.Go(func() error { return n.nameVoters(ctx) })
 	}
 	g.Go(func() error { return n.tr.Run(ctx) })
 	g.Go(func() error { return n.tend(ctx) })
@@ -370,6 +376,27 @@ func (n *Node) onRegister(s *register.State) {
 	n.want(s)
 	n.rep.RegisterMoved()
 	if n.group != nil {
+		select {
+		case <-n.named: // an older one that nobody took
+		default:
+		}
+		select {
+		case n.named <- s:
+		default:
+		}
+	}
+}
+
+// nameVoters tells the Raft group whom the newest register names. The group
+// goes on with the steps by itself where one call does not see their end.
+func (n *Node) nameVoters(ctx context.Context) error {
+	for {
+		var s *register.State
+		select {
+		case <-ctx.Done():
+			return nil
+		case s = <-n.named:
+		}
 		var learners []protocol.NodeID
 		voters := s.Voters(n.id.Org)
 		for _, p := range s.Nodes(n.id.Org) {
@@ -377,18 +404,16 @@ func (n *Node) onRegister(s *register.State) {
 				learners = append(learners, p.ID)
 			}
 		}
-		n.mu.Lock()
-		ctx := n.ctx
-		n.mu.Unlock()
-		go func() {
-			ctx, cancel := context.WithTimeout(ctx, time.Minute)
-			defer cancel()
-			if err := n.group.SetVoters(ctx, voters, learners...); err != nil {
-				n.log.Info("raft voters not as the register names them yet", "err", err)
-			}
-		}()
+		wait, cancel := context.WithTimeout(ctx, namingWait)
+		err := n.group.SetVoters(wait, voters, learners...)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			n.log.Info("raft voters not as the register names them yet", "err", err)
+		}
 	}
 }
+
+const namingWait = 5 * time.Second
 
 // handOver seals the reading identities to a further node of the organisation.
 func (n *Node) handOver(_ context.Context, to protocol.NodeID) ([]byte, error) {

@@ -192,6 +192,9 @@ func (b *Book) checkIssue(reg Register, what string, a *alert.Alert, audience []
 	if err != nil {
 		return nil, broken(what, err)
 	}
+	if _, until := a.Window(); until != 0 && until <= b.o.Now().Unix() {
+		return nil, fail(Invalid, "%s: not sent: it has expired; give it a later time in its expires, and a new identifier", what)
+	}
 	return warnings, nil
 }
 

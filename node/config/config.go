@@ -123,7 +123,8 @@ func Load(dir string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("read configuration: %w", err)
 	}
-	return c, Parse(string(b), path, &c)
+	err = Parse(string(b), path, &c)
+	return c, err
 }
 
 // Parse reads TOML text over c. name stands in errors.

@@ -22,7 +22,8 @@ type conn struct {
 	ready   chan struct{}   // closed when the hello succeeded both ways
 	ctx     context.Context // ends with the connection, or the transport
 	cancel  context.CancelFunc
-	greeted bool // an inbound hello stream was taken; guarded by Transport.mu
+	ended   chan struct{} // closed when nothing more is learnt from its hello
+	greeted bool          // an inbound hello stream was taken; guarded by Transport.mu
 }
 
 func (k *conn) inbound() bool { return k.c.Stat().Direction == network.DirInbound }
@@ -34,12 +35,13 @@ func (t *Transport) connected(c network.Conn) {
 		t.spawn(func() { c.Close() })
 		return
 	}
-	k := &conn{c: c, node: node, since: t.opt.Now(), ready: make(chan struct{})}
+	k := &conn{c: c, node: node, since: t.opt.Now(), ready: make(chan struct{}), ended: make(chan struct{})}
 	k.ctx, k.cancel = context.WithCancel(t.ctx)
 	t.mu.Lock()
 	t.conns[c] = k
 	t.mu.Unlock()
 	t.spawn(func() {
+		defer close(k.ended)
 		if !k.inbound() {
 			if err := t.greet(k); err != nil {
 				t.failed(k, err)

@@ -137,6 +137,10 @@ func (t *Transport) dialOnce(ctx context.Context, p *peerState) error {
 	case <-k.ready:
 		return nil
 	case <-k.ctx.Done():
+		select { // a refusal may have come just before the end
+		case <-k.ended:
+		case <-ctx.Done():
+		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if p.lastErr != nil {

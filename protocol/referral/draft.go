@@ -48,17 +48,19 @@ type DraftTo struct {
 	Parts        []string `json:"parts,omitempty"`
 }
 
-// DraftTie is a [Tie] by name; a name that is no member's stays a name.
+// DraftTie is a [Tie] by name.
 type DraftTie struct {
 	Organisation string `json:"organisation"`
 	Unit         string `json:"unit,omitempty"`
+	Outside      bool   `json:"outside,omitempty"` // it is no member
 }
 
 // DraftScope is a part and a body by name, for [Scope] and [Withheld].
 type DraftScope struct {
 	Part         string `json:"part"`
 	Organisation string `json:"organisation"`
-	Why          string `json:"why,omitempty"` // of what is withheld
+	Why          string `json:"why,omitempty"`     // of what is withheld
+	Outside      bool   `json:"outside,omitempty"` // withheld from someone who is no member
 }
 
 // MaxDraft bounds a JSON file, in bytes.
@@ -142,9 +144,14 @@ func (d Draft) Resolve(find func(string) (protocol.OrgID, error)) (Parts, Reader
 		}
 		p.Summary.Watchers = append(p.Summary.Watchers, org)
 	}
-	for _, t := range d.Tied {
+	for i, t := range d.Tied {
 		tie := Tie{Body: t.Organisation, Unit: t.Unit}
-		if org, err := find(t.Organisation); err == nil {
+		// A misspelt member would lift the protection that its name gives.
+		if !t.Outside {
+			org, err := find(t.Organisation)
+			if err != nil {
+				return fail(fmt.Errorf("tied_bodies[%d]: %w; a body that is no member is marked with \"outside\": true", i, err))
+			}
 			tie.Organisation = org
 		}
 		p.Case.TiedBodies = append(p.Case.TiedBodies, tie)
@@ -159,9 +166,13 @@ func (d Draft) Resolve(find func(string) (protocol.OrgID, error)) (Parts, Reader
 		}
 		p.Case.Legal.Consent.Scope = append(p.Case.Legal.Consent.Scope, Scope{s.Part, org})
 	}
-	for _, s := range d.Withheld {
+	for i, s := range d.Withheld {
 		w := Withheld{Part: s.Part, From: s.Organisation, Why: s.Why}
-		if org, err := find(s.Organisation); err == nil {
+		if !s.Outside {
+			org, err := find(s.Organisation)
+			if err != nil {
+				return fail(fmt.Errorf("withheld[%d]: %w; someone who is no member is marked with \"outside\": true", i, err))
+			}
 			w.Organisation = org
 		}
 		p.Case.Legal.Withheld = append(p.Case.Legal.Withheld, w)
