@@ -15,6 +15,9 @@ import (
 type records struct{ n *Node }
 
 func (r records) Send(ctx context.Context, d casebook.Draft) (casebook.Sent, error) {
+	if err := r.n.checkClock(); err != nil {
+		return casebook.Sent{}, err
+	}
 	s, err := r.n.rep.Send(ctx, replica.Draft{Audience: d.Audience, Parts: d.Parts, Contents: d.Contents, Custodians: d.Custodians, Barred: d.Barred, Keep: true, Expiry: d.Expiry})
 	return casebook.Sent{Record: s.Record, Feed: s.Feed, Seq: s.Seq, Queued: s.Queued, Reason: s.Reason}, caseError(err)
 }
@@ -55,7 +58,7 @@ func caseError(err error) error {
 
 // openBook makes the casebook; it is filled when the node is unlocked.
 func (n *Node) openBook() (err error) {
-	n.book, err = casebook.New(casebook.Options{Org: n.id.Org, Records: records{n}, Now: n.now, Random: random, Log: n.log,
+	n.book, err = casebook.New(casebook.Options{Org: n.id.Org, Records: records{n}, Now: n.time, Random: random, Log: n.log,
 		Register: func() casebook.Register { return n.reg.State() }, KeepDays: n.cfg.KeepDays,
 		Desk:       casebook.Desk{Unit: n.cfg.Desk.Unit, Role: n.cfg.Desk.Role, Phone: n.cfg.Desk.Phone, Language: n.cfg.Desk.Language},
 		Unreadable: n.report, Other: n.other, Count: n.countRecords})
@@ -118,7 +121,7 @@ func answer[T any](v T, err error) (T, error) {
 	case ok:
 	case errors.Is(err, replica.ErrReplaced):
 		kind = api.Refused
-	case diskFault(err):
+	case diskFault(err), errors.Is(err, errClock):
 		kind = api.Unavailable
 	default:
 		kind = api.Internal

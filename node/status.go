@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -71,8 +70,8 @@ func (n *Node) Status() api.Status {
 	out.Register.Size, out.Register.Root = s.Size(), s.Root().String()
 	out.Register.Time = time.Unix(s.Time(), 0).UTC()
 	out.Register.Note = string(n.reg.Note())
-	if d := n.now().Sub(out.Register.Time); d > 48*time.Hour || d < -time.Hour {
-		out.Warnings = append(out.Warnings, fmt.Sprintf("the register's newest entry is %s from this machine's clock: look at the clock, and whether the secretariat is reachable", d.Round(time.Hour)))
+	if w := n.drift(s); w != "" {
+		out.Warnings = append(out.Warnings, w)
 	}
 	if t := n.reg.Tip(); t.Size() > s.Size() {
 		out.Register.Tip = t.Size()
