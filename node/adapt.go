@@ -41,6 +41,10 @@ func (d recordDisk) Record(f protocol.FeedID, seq uint64) (*protocol.Record, err
 	return d.s.Record(f, seq)
 }
 
+func (d recordDisk) Range(f protocol.FeedID, from, to uint64, fn func(*protocol.Record) error) error {
+	return d.s.Range(f, from, to, fn)
+}
+
 func (d recordDisk) Receipts(f protocol.FeedID) ([]protocol.SignedReceipt, error) {
 	return d.s.Receipts(f)
 }

@@ -152,6 +152,19 @@ func (d *disk) Flag(name string) ([]byte, error) {
 	return d.rows.flags[name], nil
 }
 
+func (d *disk) Range(f protocol.FeedID, from, to uint64, fn func(*protocol.Record) error) error {
+	for seq := from; seq <= to; seq++ {
+		rec, err := d.Record(f, seq)
+		if err == nil {
+			err = fn(rec)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (d *disk) Lacking(f protocol.FeedID) (out []uint64, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

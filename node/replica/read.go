@@ -182,11 +182,25 @@ func (r *Replica) Records(fn func(*protocol.Record) error) error {
 	sortFeeds(feeds)
 	for _, f := range feeds {
 		top := f.chain().Seq
-		for seq := uint64(1); seq <= top; seq++ {
+		for seq := uint64(1); seq <= top; {
+			var stop error
+			err := r.o.Disk.Range(f.id, seq, top, func(rec *protocol.Record) error {
+				seq++
+				stop = fn(rec)
+				return stop
+			})
+			switch {
+			case stop != nil:
+				return stop
+			case err == nil:
+				seq = top + 1
+				continue
+			}
 			rec, err := r.record(f, seq)
 			if err != nil {
 				r.o.Log.Warn("record cannot be read; it is asked for again", "feed", f.id.Short(), "seq", seq, "err", err)
 			}
+			seq++
 			if rec == nil {
 				continue
 			}

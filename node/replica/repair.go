@@ -433,18 +433,33 @@ func (r *Replica) ServeFetch(ctx context.Context, from protocol.Node, req []byte
 }
 
 func (r *Replica) page(org protocol.OrgID, q FetchRequest) (a FetchAnswer) {
+	var c protocol.Chain
+	f := r.feed(q.Feed)
+	if f != nil {
+		c = f.chain()
+	}
+	to := min(q.To, protocol.EntitledFeed(r.members(), &c, org))
+	if q.From == 0 || to < q.From {
+		return a
+	}
 	size := 0
-	for seq := q.From; seq <= q.To && len(a.Records) < maxPage && size < pageBytes; seq++ {
-		rec, e := r.lookup(q.Feed, seq, org)
-		if rec == nil {
-			break
+	err := r.o.Disk.Range(q.Feed, q.From, to, func(rec *protocol.Record) error {
+		e := r.entitledBy(q.Feed, &c, rec, org)
+		if !e.Core || len(a.Records) == maxPage || size >= pageBytes {
+			return errEnough
 		}
 		env := rec.Envelope(e)
 		size += trim(&env) + len(env.Core)
 		a.Records = append(a.Records, env)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		r.record(f, q.From+uint64(len(a.Records))) // what is lost there is asked for
 	}
 	return a
 }
+
+var errEnough = errors.New("the page is full")
 
 // fetchLacking asks a peer for what of a feed is lacking here and the peer may
 // have.

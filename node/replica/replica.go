@@ -25,6 +25,10 @@ type Disk interface {
 	// Record returns a durable record. Where sections of it are lost, it comes
 	// without them, beside an error.
 	Record(protocol.FeedID, uint64) (*protocol.Record, error)
+	// Range calls f with the durable records from one seq to another, both
+	// included, and stops at the first error: that of f, or its own at a
+	// record of which something is lost.
+	Range(id protocol.FeedID, from, to uint64, f func(*protocol.Record) error) error
 	Receipts(protocol.FeedID) ([]protocol.SignedReceipt, error)
 	Forks() (map[protocol.FeedID]protocol.Fork, error)
 	Outbox() (map[uint64][]byte, error)

@@ -175,7 +175,7 @@ func (s *Store) Range(feed protocol.FeedID, from, to uint64, f func(*protocol.Re
 	return nil
 }
 
-const stretchSize = 1 << 20 // bytes that are read in one go
+const stretchSize = 512 << 10 // bytes that are read in one go
 
 // stretch reads some records in one pass over their rows. lost is that of the
 // record after them, where it is damaged.
