@@ -16,7 +16,7 @@ import (
 // came meanwhile and lets out what waited.
 func TestLockedNode(t *testing.T) {
 	t.Parallel()
-	a, sec := opened(t)
+	a, _ := opened(t)
 	alpha, beta := a.enrol("alpha", protocol.ClassNGO, "ngo"), a.enrol("beta", protocol.ClassNGO, "ngo")
 	ctx := t.Context()
 	send := func() casebook.Result {
@@ -45,7 +45,8 @@ func TestLockedNode(t *testing.T) {
 	}
 	a.stop("beta")
 
-	sec, alpha, beta = a.again("sec"), a.again("alpha"), a.again("beta")
+	sec := a.again("sec")
+	alpha, beta = a.again("alpha"), a.again("beta")
 	a.nodes["sec"] = sec
 	if err := alpha.Unlock(passphrase); err != nil {
 		t.Fatal(err)

@@ -64,38 +64,6 @@ func example(to *running, custodians ...*running) replica.Draft {
 	return d
 }
 
-// write sends a record and waits until it is written: the head check may hold
-// the first back.
-func write(t *testing.T, at *running, d replica.Draft) replica.Sent {
-	t.Helper()
-	var sent replica.Sent
-	until(t, "a record written", func() bool {
-		if sent.Queued != 0 { // it is written from the outbox
-			c, _ := at.store.Chain(sent.Feed)
-			sent.Seq = c.Seq
-			return at.rep.Queued() == 0
-		}
-		var err error
-		if sent, err = at.rep.Send(t.Context(), d); err != nil {
-			t.Fatal(err)
-		}
-		return sent.Queued == 0
-	})
-	return sent
-}
-
-// await waits for the receipts of nodes.
-func await(t *testing.T, at *running, s replica.Sent, nodes ...*running) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	for _, n := range nodes {
-		if err := at.rep.Await(ctx, s.Feed, s.Seq, n.ID()); err != nil {
-			t.Fatalf("no receipt of %s: %v", n.dir, err)
-		}
-	}
-}
-
 // referTo is the JSON of an invented referral.
 func referTo(org string, change ...func(map[string]any)) json.RawMessage {
 	d := map[string]any{

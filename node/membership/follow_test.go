@@ -64,7 +64,7 @@ func TestFollowerWalksTwoChangesOfSigners(t *testing.T) {
 // More changes of signers than one answer's notes are walked in steps.
 func TestFollowerWalksManyChanges(t *testing.T) {
 	inAlliance(t, func(t *testing.T, a *alliance) {
-		n1 := a.enrol("N1")
+		a.enrol("N1")
 		away := a.halt("N1")
 		s1, s2, s3 := a.three()
 		s4 := a.further("S4")
@@ -77,7 +77,7 @@ func TestFollowerWalksManyChanges(t *testing.T) {
 			}
 			a.do(s1, about, register.NewSigners(s1.id, s2.id, third.id), "s1")
 		}
-		n1 = a.reopen("N1", away)
+		n1 := a.reopen("N1", away)
 		n1.Follow(s1.id)
 		a.until("it has followed", func() bool { return n1.State().Size() == s1.State().Size() })
 		// And who joins after all that enters in steps too.
@@ -395,11 +395,11 @@ func sizeText(n uint64) string {
 // A newcomer whose power fails while it enters begins again.
 func TestEnterCutInTwo(t *testing.T) {
 	inAlliance(t, func(t *testing.T, a *alliance) {
-		n1 := a.enrol("N1")
+		a.enrol("N1")
 		d := a.halt("N1")
 		d.accepted, d.notes = 0, map[uint64][]byte{}
 		d.leaves = d.leaves[:2]
-		n1 = a.open("N1", d)
+		n1 := a.open("N1", d)
 		if n1.State() != nil || n1.Fault() != nil {
 			t.Fatal("half a register counts")
 		}

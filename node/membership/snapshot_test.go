@@ -25,7 +25,7 @@ func snapshotOf(t testing.TB, r *Register) []byte {
 // A node that fell behind the log takes a snapshot: leaves, desk and all.
 func TestSnapshotAndRestore(t *testing.T) {
 	inAlliance(t, func(t *testing.T, a *alliance) {
-		s1, s2, _ := a.three()
+		s1, _, _ := a.three()
 		behind := a.halt("S2").clone()
 		ticket, err := s1.Invite(t.Context(), nil, s1.o.Now().Unix()+3600)
 		if err != nil {
@@ -35,7 +35,7 @@ func TestSnapshotAndRestore(t *testing.T) {
 			a.move(s1)
 		}
 		snap := snapshotOf(t, s1.Register)
-		s2 = a.open("S2", behind)
+		s2 := a.open("S2", behind)
 		was := s2.Tip().Size()
 		if err := s2.Restore(bytes.NewReader(snap)); err != nil {
 			t.Fatal(err)

@@ -213,13 +213,6 @@ func (d *disk) kick() {
 	}
 }
 
-func (d *disk) pause(on bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.paused = on
-	d.kick()
-}
-
 func (d *disk) commit() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
