@@ -57,6 +57,7 @@ func (a *alliance) three(ctx context.Context) (sec, two, three *running) {
 // A member that opens the secretariat's Raft protocol is refused before a byte
 // of it is read, and a member's node does not open it for the secretariat.
 func TestAttackRaftByStrangers(t *testing.T) {
+	t.Parallel()
 	a := found(t)
 	sec := a.nodes["sec"]
 	a.ready(sec)
@@ -150,6 +151,7 @@ func flipLeaf(t *testing.T, dir string, index uint64) {
 // nothing, the others go on, it serves records and gets the register from them,
 // and signs again when a person has restarted it.
 func TestAttackBitFlipInLeaf(t *testing.T) {
+	t.Parallel()
 	a := found(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -194,6 +196,7 @@ func TestAttackBitFlipInLeaf(t *testing.T) {
 
 // The same on a member's node: it opens, serves, and mends by itself.
 func TestDamagedMemberRegisterIsFetchedAnew(t *testing.T) {
+	t.Parallel()
 	a := found(t)
 	sec := a.nodes["sec"]
 	a.ready(sec)

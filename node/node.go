@@ -224,7 +224,8 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) compose() (err error) {
 	n.rep, err = replica.New(replica.Options{Org: n.id.Org, Node: n.id.Node, Key: n.keys.Author, Disk: recordDisk{n.store}, Net: connections{n},
 		Keys: n.ring, Members: func() replica.Members { return n.reg.State() }, Random: random, Now: n.now, Log: n.log,
-		HeadWait: n.cfg.HeadWait.Duration, RepairEvery: n.cfg.RepairEvery.Duration, OnRecord: n.onRecord, OnAhead: n.reg.Follow})
+		HeadWait: n.cfg.HeadWait.Duration, RepairEvery: n.cfg.RepairEvery.Duration, OnRecord: n.onRecord, OnAhead: n.reg.Follow,
+		Before: func(ctx context.Context, p protocol.NodeID) { n.reg.CatchUp(ctx, p) }})
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,7 @@ func copyFolder(t *testing.T, from, to string) {
 // A folder that is copied and run twice: both write, the proof is kept and
 // told, and both halt for good.
 func TestAttackForkByClonedFolder(t *testing.T) {
+	t.Parallel()
 	a := found(t)
 	sec := a.nodes["sec"]
 	a.ready(sec)
@@ -125,6 +126,7 @@ func TestAttackForkByClonedFolder(t *testing.T) {
 // A folder put back to an older copy is found out before it writes, stays
 // locked, and has again what it published.
 func TestAttackRolledBackFolderLocks(t *testing.T) {
+	t.Parallel()
 	a := found(t)
 	sec := a.nodes["sec"]
 	a.ready(sec)
@@ -180,6 +182,7 @@ func TestAttackRolledBackFolderLocks(t *testing.T) {
 // later, is held on the real disk, and is a link like others once the
 // suspension ends.
 func TestSuspendedAuthorIsHeldAndReleased(t *testing.T) {
+	t.Parallel()
 	a := found(t)
 	sec := a.nodes["sec"]
 	a.ready(sec)

@@ -141,6 +141,11 @@ type Options struct {
 	// that is due here, and of a held one when it is released: from any
 	// goroutine, in any order, perhaps more than once. It must not block.
 	OnRecord func(*protocol.Record)
+	// Before is called once for a newly connected peer, before anything is
+	// asked of it, and bounded by its context: what the peer knows of the
+	// register should be known here first, so that a suspended author's records
+	// are not taken for good ones by who was away. Nil: nothing is done.
+	Before func(context.Context, protocol.NodeID)
 	// OnAhead is told that a peer knows a newer register than this node. It
 	// must not block.
 	OnAhead func(protocol.NodeID)
