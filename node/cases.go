@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/node/casebook"
@@ -95,12 +94,25 @@ func (n *Node) other(rec *protocol.Record, kind string, at int64, bodies [][]byt
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.complaints) < maxComplaints && !slices.ContainsFunc(n.complaints, func(o replica.Complaint) bool { return o.By == c.By && o.Unreadable == c.Unreadable }) {
+	by := 0 // one member's inventions must not crowd out another's report
+	for _, o := range n.complaints {
+		if o.By == c.By {
+			by++
+		}
+		if o.By == c.By && o.Unreadable == c.Unreadable {
+			return
+		}
+	}
+	if by < complaintsEach && len(n.complaints) < maxComplaints {
 		n.complaints = append(n.complaints, c)
 	}
 }
 
-const maxComplaints = 1000
+// Reports kept for status: of one organisation, and in all.
+const (
+	complaintsEach = 20
+	maxComplaints  = 1000
+)
 
 // loadBook fills the casebook after an unlock.
 func (n *Node) loadBook(ctx context.Context) {
