@@ -458,8 +458,14 @@ func (r *Replica) page(org protocol.OrgID, q FetchRequest) (a FetchAnswer) {
 		a.Records = append(a.Records, env)
 		return nil
 	})
-	if err != nil && !errors.Is(err, errEnough) {
-		r.record(f, q.From+uint64(len(a.Records))) // what is lost there is asked for
+	if err != nil && !errors.Is(err, errEnough) && len(a.Records) == 0 {
+		// Something of the first one is lost here, and is asked for; the rest of
+		// it is served, so that the asker comes past it.
+		if rec, e := r.lookup(q.Feed, q.From, org); rec != nil {
+			env := rec.Envelope(e)
+			trim(&env)
+			a.Records = append(a.Records, env)
+		}
 	}
 	return a
 }

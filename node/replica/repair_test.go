@@ -135,6 +135,38 @@ func TestLackingIsAskedForAlone(t *testing.T) {
 	})
 }
 
+// A holder that lost one section serves the record without it, and what comes
+// after: who asks gets the section from another holder.
+func TestAHolderWithALostSectionServesTheRest(t *testing.T) {
+	inWorld(t, usual, func(t *testing.T, w *world) {
+		a, s := w.run("A1"), w.run("S1")
+		w.link("A1", "S1")
+		a.ready("B", "S")
+		var last Sent
+		for range 6 {
+			last = a.send("B", "S")
+		}
+		w.settle()
+		w.halt("A1")
+		s.disk.lose(last.Feed, 3, 0)
+		b := w.run("B1")
+		w.link("B1", "S1")
+		w.until("B has the cores", func() bool { return b.has(last.Feed, last.Seq) })
+		if got, err := b.reads(last.Feed, last.Seq); err != nil || got[0] != text {
+			t.Errorf("%q, %v", got, err)
+		}
+		if rc, ok := b.receipt(b.feed(last.Feed)); !ok {
+			t.Error("B has nothing to say")
+		} else if got, err := rc.Verify(w.reg.now()); err != nil || got.Seq != 2 {
+			t.Errorf("B vouches up to %d, %v", got.Seq, err)
+		}
+		a = w.runOn("A1", a.disk)
+		w.link("A1", "B1", "S1")
+		w.until("B has all", func() bool { return a.vouched(last.Feed, last.Seq, "B1") })
+		w.until("and so has the custodian", func() bool { _, err := s.disk.Record(last.Feed, 3); return err == nil })
+	})
+}
+
 // A record that fails after a new key was made for it must not leave that key
 // behind for the next one.
 func TestADraftThatFailsLeavesTheKey(t *testing.T) {
