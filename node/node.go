@@ -79,6 +79,7 @@ type Node struct {
 	knock    map[protocol.NodeID]membership.Door // doors of the secretariat's other nodes
 	ctx      context.Context                     // of Run
 
+	outside    string               // why this node is no member yet
 	complaints []replica.Complaint  // what readers reported of our records
 	handedOver []keyfile.ReadingKey // not saved under a passphrase yet
 
@@ -106,6 +107,9 @@ func (n *Node) open(o Options) (err error) {
 	if o.Config != nil {
 		n.cfg = *o.Config
 	} else if n.cfg, err = config.Load(n.dir); err != nil {
+		return err
+	}
+	if err := checkAddrs(n.cfg); err != nil {
 		return err
 	}
 	if n.id, err = loadIdentity(n.dir); err != nil {
@@ -153,6 +157,22 @@ func (n *Node) open(o Options) (err error) {
 	return n.api.Listen()
 }
 
+// checkAddrs says which setting holds an address that is none.
+func checkAddrs(c config.Config) error {
+	lists := map[string][]string{"listen": c.Listen, "announce": c.Announce, "enrol": c.Enrol, "enrol_announce": c.EnrolAnnounce}
+	for id, addrs := range c.Peers {
+		lists["peers."+id] = addrs
+	}
+	for name, addrs := range lists {
+		for _, a := range addrs {
+			if _, err := transport.ParseAddr(a); err != nil {
+				return fmt.Errorf("read configuration: %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
 // SocketPath is where a node's operator talks to it.
 func SocketPath(dir string, c config.Config) string {
 	if c.Socket != "" {
@@ -176,7 +196,7 @@ func (n *Node) Run(ctx context.Context) error {
 		if err := readJSON(joiningPath(n.dir), &j); err != nil {
 			return fmt.Errorf("run node: this folder has no register and no request to join: %w", err)
 		}
-		if err := enter(ctx, j, n.reg, callDoor, n.learn, n.log); err != nil {
+		if err := enter(ctx, j, n.reg, callDoor, n.learn, n.waits); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -218,6 +238,17 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// waits notes why this node is no member yet.
+func (n *Node) waits(why error) {
+	n.mu.Lock()
+	was := n.outside
+	n.outside = why.Error()
+	n.mu.Unlock()
+	if was != why.Error() {
+		n.log.Info("not a member yet", "state", why.Error())
+	}
 }
 
 // compose makes what needs a register.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -292,6 +293,9 @@ func (n *Node) doorAddrs() []string {
 func (n *Node) Invite(ctx context.Context, valid time.Duration) (membership.Ticket, error) {
 	if n.sign.IsZero() {
 		return membership.Ticket{}, membership.ErrNotHere
+	}
+	if valid <= 0 {
+		return membership.Ticket{}, errors.New("invite: a ticket must be valid for a while")
 	}
 	n.mu.Lock()
 	n.inviting++

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/national-alliance/alliance/crypto"
@@ -233,19 +232,15 @@ func newCheckpointKey(dir string) (crypto.PrivateKey, error) {
 }
 
 // enter asks the doors of a ticket until the register has this node, and then
-// takes the register.
-func enter(ctx context.Context, j joining, reg *membership.Register, call func(context.Context, membership.Door, []byte) ([]byte, error), learn func([]membership.PeerAddrs), log *slog.Logger) error {
+// takes the register. waiting is told after each round what it waits for.
+func enter(ctx context.Context, j joining, reg *membership.Register, call func(context.Context, membership.Door, []byte) ([]byte, error), learn func([]membership.PeerAddrs), waiting func(error)) error {
 	wait := time.Second
-	said := ""
 	for {
 		err := enterOnce(ctx, j, reg, call, learn)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		if msg := err.Error(); msg != said {
-			log.Info("not a member yet", "state", msg)
-			said = msg
-		}
+		waiting(err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

@@ -45,6 +45,11 @@ func (n *Node) Status() api.Status {
 		s = nil
 	}
 	if s == nil {
+		n.mu.Lock()
+		if n.outside != "" {
+			out.Warnings = append(out.Warnings, "not a member yet: "+n.outside)
+		}
+		n.mu.Unlock()
 		return out
 	}
 	out.State, out.Title = "serving", s.Title()
