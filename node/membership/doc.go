@@ -23,6 +23,22 @@
 // A signer keeps, durably, the newest size and root that it signed, and signs
 // nothing that contradicts it: not after a restore of its disk either.
 //
+// Whoever submits is answered when the checkpoint is accepted here and, as far
+// as they are connected and within 3 seconds, by the secretariat's other nodes:
+// the loss of this node then loses nothing that was acknowledged.
+//
+// # Damage
+//
+// A register whose leaves, or newest note, are not whole on disk is opened as
+// far as it is good, and [Register.Fault] says so. Records are served with that.
+// The rest is fetched from peers and must agree with what was accepted and
+// signed before. A member's node then goes on; a secretariat node neither signs
+// nor endorses until a person has restarted it. Its leaves beyond the accepted
+// checkpoint come again from Raft's log.
+//
+// A note of another history that the signers signed is kept as proof; the
+// register stays as it was, and nothing more is signed.
+//
 // # Wire
 //
 // /alliance/register/1 is one request and one answer, see [Request]. Enrolment

@@ -26,14 +26,50 @@
 //
 // Unknown and not-yours look the same: an empty answer from the same code.
 //
+// What a peer brings is charged: a record against its author by the byte, and
+// everything against the peer that brings it, junk many times over. What cannot
+// be verified yet is not kept.
+//
+// # A custodian named later
+//
+// Whoever is entitled to a record is entitled to its feed's cores from the
+// first, and a feed is linked from the first on. So an organisation that a later
+// key record names a custodian links cores before anything that it has linked
+// says that it may: it does when, and only when, it was shown that key record,
+// signed by the feed's author.
+//
+// # Held records
+//
+// The links of an author that was suspended since are held: stored sealed, not
+// shown, not vouched for. When the suspension ends ([Replica.RegisterMoved])
+// they are released, and a receipt of the same seq that vouches for more takes
+// the place of the one before.
+//
+// # Damage
+//
+// What turns out to be lost on the disk is not vouched for, is left out of the
+// frontier, and is asked of every peer that may have it, record by record. A
+// lost record waits for its key record, which says what of it belongs here.
+//
 // # The head check
 //
 // A node restored from an old disk would use numbers again that it has used
-// before, and so fork its own feeds. So after a start it writes nothing until
-// a custodian of another organisation has told which of this node's feeds it
-// holds and how far, and so has every node of an audience that connects within
-// HeadWait. Equal or behind: it goes on. A record under this node's own valid
-// signature that it lacks proves that its disk is old: it fetches what there
-// is, and writes no more; such a node is replaced. Until the check is done,
-// Send keeps a sealed entry in the outbox and says "queued".
+// before, and so fork its own feeds. So after a start a feed is not written
+// until one of its custodians' nodes has told which of this node's feeds it
+// holds and how far (a feed without other custodians waits for a reader), and so
+// has every reader that connects within HeadWait; nobody's silence holds it up
+// for more than twice that. A node that has others of its organisation beside
+// it and has compared with none of them since its own start answers that it is
+// not sure, and is asked again.
+//
+// Equal or behind: it goes on. A record under this node's own valid signature
+// that it lacks proves that its disk is old: it fetches what there is, and
+// writes no more, which it remembers; such a node is replaced. Until the check
+// is done, Send keeps a sealed entry in the outbox and says "queued".
+//
+// # Forks
+//
+// Two records of one author at one place are a proof. It is kept, and handed to
+// every peer that may have the feed, then and when it connects later. Nothing
+// at or after that place is taken any more; what is before it is.
 package replica

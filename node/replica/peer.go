@@ -233,7 +233,8 @@ func (r *Replica) pushOn(ctx context.Context, p *peer, s Stream, next item) {
 }
 
 // pushFrame encodes a record for one peer: the sections it may have, as far as
-// they go at once. It is nil where the record cannot be read.
+// they go at once. It is nil where there is nothing that it may have, or that can
+// be read.
 func (r *Replica) pushFrame(p *peer, it item) []byte {
 	rec := it.rec
 	if rec == nil {
@@ -241,7 +242,11 @@ func (r *Replica) pushFrame(p *peer, it item) []byte {
 			return nil
 		}
 	}
-	env := rec.Envelope(r.entitled(it.feed, rec, p.node.Org))
+	e := r.entitled(it.feed, rec, p.node.Org)
+	if !e.Core {
+		return nil // no more: it was queued before
+	}
+	env := rec.Envelope(e)
 	trim(&env)
 	return protocol.Encode(Push{Record: &env, Feed: rec.Feed(), Seq: it.seq})
 }
