@@ -60,6 +60,7 @@ func TestScript(t *testing.T) {
 			work, err := os.MkdirTemp(nodes, "")
 			e.Setenv("N", work)
 			e.Setenv("DEMO", demo)
+			e.Setenv("SAMPLE", filepath.Join(demo, "../../protocol/alert/testdata/example.xml")) // in force until 2029
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
