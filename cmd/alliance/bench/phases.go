@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/national-alliance/alliance/protocol"
@@ -369,21 +370,35 @@ func (b *bench) loaded(ctx context.Context, sec Place) error {
 	return nil
 }
 
-// damaged flips bytes in the recipient's files, sees that it finds the
-// damage, and that the author fills it again.
+// damaged flips a bit in the recipient's files, sees that it finds the damage,
+// and that the author fills it again.
 func (b *bench) damaged(ctx context.Context, sec, author Place, backlog answer) error {
 	b.say("flipping a bit in the middle of the recipient's files")
-	if err := flip(filepath.Join(sec.Dir, "store", "db")); err != nil {
-		return err
-	}
-	secp, _, err := b.node(ctx, sec)
-	if err != nil {
-		return err
-	}
 	held := request{Do: "held", Feed: backlog.Feed}
-	found, err := pollUntil(ctx, secp, held, func(a answer) bool { return a.Lost > 0 })
-	if err != nil {
-		return fmt.Errorf("damage was not found: %w", err)
+	var secp *process
+	var found answer
+	for n := 0; ; n++ {
+		more, err := flip(filepath.Join(sec.Dir, "store", "db"), n)
+		if err != nil {
+			return err
+		}
+		if secp, _, err = b.node(ctx, sec); err != nil {
+			return err
+		}
+		found, err = pollUntil(ctx, secp, held, func(a answer) bool { return a.Lost > 0 || a.Whole })
+		if err != nil {
+			return fmt.Errorf("damage was not found: %w", err)
+		}
+		if found.Lost > 0 {
+			break
+		}
+		// It struck an index, which a node mends by itself.
+		if err := secp.stop(); err != nil {
+			return err
+		}
+		if !more {
+			return errors.New("damage was not found")
+		}
 	}
 	ap, _, err := b.node(ctx, author)
 	if err != nil {
@@ -422,34 +437,33 @@ func pollUntil(ctx context.Context, p *process, r request, good func(answer) boo
 	}
 }
 
-// flip changes one bit in the middle of the largest of a database's tables.
-// Nearly all rows are records and their sections, and those stand in order, so
-// it strikes one in the middle of the backlog, with some of its neighbours.
-func flip(dir string) error {
+// flip changes one bit in the middle of the largest of a database's tables, or
+// of the n-th after it, and says whether there are more. Nearly all bytes are
+// records, in order, so it strikes one in the middle of the backlog.
+func flip(dir string, n int) (more bool, err error) {
 	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-	if err != nil {
-		return err
+	if err != nil || n >= len(tables) {
+		return false, errors.Join(err, fmt.Errorf("no table to damage in %s", dir))
 	}
-	var f *os.File
-	size := int64(0)
+	size := map[string]int64{}
 	for _, path := range tables {
-		if fi, err := os.Stat(path); err == nil && fi.Size() > size {
-			f.Close()
-			size = fi.Size()
-			if f, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
-				return err
-			}
+		fi, err := os.Stat(path)
+		if err != nil {
+			return false, err
 		}
+		size[path] = fi.Size()
 	}
-	if f == nil {
-		return fmt.Errorf("no table to damage in %s", dir)
+	slices.SortFunc(tables, func(a, b string) int { return int(size[b] - size[a]) })
+	f, err := os.OpenFile(tables[n], os.O_RDWR, 0)
+	if err != nil {
+		return false, err
 	}
 	b := make([]byte, 1)
-	if _, err = f.ReadAt(b, size/2); err == nil {
+	if _, err = f.ReadAt(b, size[tables[n]]/2); err == nil {
 		b[0] ^= 0x10
-		_, err = f.WriteAt(b, size/2)
+		_, err = f.WriteAt(b, size[tables[n]]/2)
 	}
-	return errors.Join(err, f.Close())
+	return n+1 < min(len(tables), 8), errors.Join(err, f.Close())
 }
 
 // private takes from a copied folder what others could read.
