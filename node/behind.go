@@ -12,13 +12,17 @@ func (n *Node) verifyBehind(ctx context.Context) error {
 	pace, last := time.NewTimer(0), time.Now()
 	defer pace.Stop()
 	<-pace.C
-	report, err := n.store.VerifyAll(ctx, func(done, total uint64) {
+	tell := func(done, total uint64) {
 		n.mu.Lock()
 		n.verified, n.toVerify = done, total
 		n.mu.Unlock()
-		if done == total {
-			return
+	}
+	all := uint64(0)
+	report, err := n.store.VerifyAll(ctx, func(done, total uint64) {
+		if all = total; done == total {
+			return // once what was found is passed on
 		}
+		tell(done, total)
 		pace.Reset(time.Since(last))
 		select {
 		case <-pace.C:
@@ -38,5 +42,6 @@ func (n *Node) verifyBehind(ctx context.Context) error {
 	}
 	// Also where nothing was lost: what was found by other readers counts too.
 	n.rep.Refresh()
+	tell(all, all)
 	return nil
 }
