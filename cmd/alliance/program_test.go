@@ -162,7 +162,7 @@ func TestTuneLeavesTheEnvironmentsWord(t *testing.T) {
 	if got := runtime.GOMAXPROCS(0); got < 4 {
 		t.Errorf("GOMAXPROCS is %d", got)
 	}
-	if got := debug.SetMemoryLimit(-1); got != 100<<20 {
+	if got := debug.SetMemoryLimit(-1); got != 220<<20 {
 		t.Errorf("memory limit is %d", got)
 	}
 }
