@@ -381,6 +381,7 @@ func (n *Node) unlocked() {
 	if n.rep == nil {
 		return
 	}
+	n.book.Unlock()
 	n.rep.Unlocked()
 	n.mu.Lock()
 	ctx := n.ctx

@@ -13,6 +13,18 @@ import (
 	"github.com/national-alliance/alliance/protocol/referral"
 )
 
+// Unlock opens an empty book, which says that it is loading until the next
+// [Book.Load] has ended: whoever unlocked the node is not told that it is
+// locked a moment later.
+func (b *Book) Unlock() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.x == nil {
+		b.x = newIndex(b.o.Org)
+		b.x.loading = true
+	}
+}
+
 // Load reads every record after an unlock, and returns when lists are
 // complete; until then they show what is there. progress, which may be nil, is
 // told now and then how many records were read, and of how many (0 where that
