@@ -69,6 +69,8 @@ type Node struct {
 	api   *api.Server
 	book  *casebook.Book
 
+	meets meetings
+
 	mu       sync.Mutex
 	addrs    addressBook
 	ready    chan struct{}        // closed once this node is a member and composed
@@ -88,7 +90,8 @@ type Node struct {
 
 // New opens a node's folder. Nothing listens or runs yet.
 func New(dir string, o Options) (*Node, error) {
-	n := &Node{dir: dir, now: o.Now, log: o.Log, ready: make(chan struct{}), stir: make(chan struct{}, 1), named: make(chan *register.State, 1), knock: map[protocol.NodeID]membership.Door{}}
+	n := &Node{dir: dir, now: o.Now, log: o.Log, ready: make(chan struct{}), stir: make(chan struct{}, 1), named: make(chan *register.State, 1), knock: map[protocol.NodeID]membership.Door{},
+		meets: meetings{sizes: map[protocol.NodeID]uint64{}, under: map[protocol.NodeID]context.CancelFunc{}}}
 	if n.now == nil {
 		n.now = time.Now
 	}
@@ -161,6 +164,10 @@ func (n *Node) open(o Options) (err error) {
 func checkAddrs(c config.Config) error {
 	lists := map[string][]string{"listen": c.Listen, "announce": c.Announce, "enrol": c.Enrol, "enrol_announce": c.EnrolAnnounce}
 	for id, addrs := range c.Peers {
+		var node protocol.NodeID
+		if err := node.UnmarshalText([]byte(id)); err != nil {
+			return fmt.Errorf("read configuration: peers.%s: this is no node's ID: 'alliance status' on that node shows it", id)
+		}
 		lists["peers."+id] = addrs
 	}
 	for name, addrs := range lists {
@@ -271,15 +278,18 @@ func (n *Node) compose() (err error) {
 	t.SetRules(replica.ProtoFetch, transport.Rules{MaxFrame: replica.MaxFetchFrame, Streams: 4, InFlight: 4})
 	t.SetRules(replica.ProtoReceipt, transport.Rules{MaxFrame: replica.MaxReceiptFrame, Streams: 4, InFlight: 4})
 	t.SetRules(membership.ProtoRegister, transport.Rules{MaxFrame: membership.MaxMessage, Streams: 4, InFlight: 16})
-	t.Handle(replica.ProtoPush, func(ctx context.Context, from protocol.Node, s *transport.Stream) { n.rep.ServePush(ctx, from, s) })
-	t.Handle(replica.ProtoFrontier, func(ctx context.Context, from protocol.Node, s *transport.Stream) { n.rep.ServeFrontier(ctx, from, s) })
+	t.Handle(replica.ProtoPush, func(ctx context.Context, from protocol.Node, s *transport.Stream) {
+		n.abreast(ctx, from.ID)
+		n.rep.ServePush(ctx, from, s)
+	})
+	t.Handle(replica.ProtoFrontier, func(ctx context.Context, from protocol.Node, s *transport.Stream) {
+		n.abreast(ctx, from.ID)
+		n.rep.ServeFrontier(ctx, from, s)
+	})
 	t.Serve(replica.ProtoFetch, n.blame(n.rep.ServeFetch))
 	t.Serve(replica.ProtoReceipt, n.blame(n.rep.ServeReceipt))
 	t.Serve(membership.ProtoRegister, n.blame(n.reg.Serve))
-	t.Notify(func(p protocol.Node) {
-		n.reg.Follow(p.ID)
-		n.rep.OnConnect(p)
-	}, n.rep.OnDisconnect)
+	t.Notify(n.meet, n.part)
 	if n.sign.IsZero() {
 		return nil
 	}

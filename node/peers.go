@@ -134,6 +134,7 @@ func (n *Node) onHello(from protocol.Node, b []byte) error {
 		n.knock[from.ID] = membership.Door{Transport: from.Transport, Addrs: g.Door}
 		n.mu.Unlock()
 	}
+	n.meets.told(from.ID, g.Size)
 	if s := n.reg.State(); s != nil && g.Size > s.Size() {
 		n.reg.Follow(from.ID)
 	}
@@ -163,8 +164,8 @@ func (n *Node) poke() {
 
 // want tells the transport whom to stay connected with: the secretariat, the
 // own organisation's other nodes, and everyone whom this node writes to or
-// hears from.
-func (n *Node) want(s *register.State) {
+// hears from. It returns for how many of them no address is known.
+func (n *Node) want(s *register.State) (lost int) {
 	orgs := map[protocol.OrgID]bool{s.Secretariat(): true, n.id.Org: true}
 	if n.rep != nil {
 		for _, o := range n.rep.Acquaintances() {
@@ -184,12 +185,17 @@ func (n *Node) want(s *register.State) {
 	want := map[protocol.NodeID][]string{}
 	for o := range orgs {
 		for _, p := range s.Nodes(o) {
-			if p.Status == protocol.Active && p.ID != n.id.Node && len(known[p.ID]) > 0 {
+			switch {
+			case p.Status != protocol.Active || p.ID == n.id.Node:
+			case len(known[p.ID]) > 0:
 				want[p.ID] = known[p.ID]
+			default:
+				lost++
 			}
 		}
 	}
 	n.tr.Want(want)
+	return lost
 }
 
 // tend does what is due now and then: whom to connect to, where others are,
@@ -197,18 +203,20 @@ func (n *Node) want(s *register.State) {
 func (n *Node) tend(ctx context.Context) error {
 	t := time.NewTicker(2 * time.Second)
 	defer t.Stop()
-	asked := time.Time{}
+	asked, lost := time.Time{}, 0
 	for {
 		s := n.reg.State()
-		n.want(s)
+		was := lost
+		lost = n.want(s)
 		n.door()
 		n.askIdentity(ctx)
 		if err := n.addrs.save(n.store); err != nil {
 			n.log.Debug("addresses not kept", "err", err)
 		}
-		if now := n.now(); now.Sub(asked) > 10*time.Second {
-			asked = now
-			n.askAddresses(ctx, s)
+		if now := n.now(); lost > was || now.Sub(asked) > 10*time.Second {
+			if n.askAddresses(ctx, s) {
+				asked = now
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -219,8 +227,9 @@ func (n *Node) tend(ctx context.Context) error {
 	}
 }
 
-// askAddresses asks one node of the secretariat where the others are.
-func (n *Node) askAddresses(ctx context.Context, s *register.State) {
+// askAddresses asks one node of the secretariat where the others are, and
+// reports whether one answered.
+func (n *Node) askAddresses(ctx context.Context, s *register.State) bool {
 	for _, p := range s.Nodes(s.Secretariat()) {
 		if p.ID == n.id.Node || !n.tr.Connected(p.ID) {
 			continue
@@ -230,9 +239,10 @@ func (n *Node) askAddresses(ctx context.Context, s *register.State) {
 		cancel()
 		if err == nil {
 			n.learn(list)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // door opens the enrolment listener while a ticket is open, and closes it.
