@@ -19,7 +19,7 @@ type meetings struct {
 func (m *meetings) told(id protocol.NodeID, size uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sizes[id] = size
+	m.sizes[id] = max(m.sizes[id], size) // a register only grows, and a hello may be overtaken
 }
 
 // meetWait is how long a peer's newer register is waited for.

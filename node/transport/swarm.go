@@ -64,7 +64,7 @@ func newSwarm(key libcrypto.PrivKey, gate connmgr.ConnectionGater, limits Limits
 	}
 	s, err := swarm.NewSwarm(id, store, eventbus.NewBus(),
 		swarm.WithConnectionGater(gate), swarm.WithResourceManager(resources),
-		swarm.WithDialTimeout(limits.DialTimeout), swarm.WithDialTimeoutLocal(limits.DialTimeout),
+		swarm.WithDialRanker(tcpFirst), swarm.WithDialTimeout(limits.DialTimeout), swarm.WithDialTimeoutLocal(limits.DialTimeout),
 		// The detectors would take a few members that are switched off for a
 		// network without UDP or IPv6.
 		swarm.WithUDPBlackHoleSuccessCounter(nil), swarm.WithIPv6BlackHoleSuccessCounter(nil))
