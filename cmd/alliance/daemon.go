@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
@@ -99,17 +98,12 @@ func closeWithin(limit time.Duration, close func() error) error {
 	}
 }
 
-// tune sets what the environment does not. A write to the disk holds one of
-// Go's processors until it is durable, so with fewer than four of them a small
-// machine idles while it waits. The heap may grow to three times what is alive,
+// tune sets what the environment does not. The heap may grow to three times what is alive,
 // until the process nears 220 MiB; from there on the collector works harder
 // instead. The limit leaves room for the database's merges, which hold up to
 // 90 MiB for a moment: under 100 MiB the collector took a quarter of the time
 // of a catch-up. It is soft: what is alive is never refused.
 func tune() {
-	if os.Getenv("GOMAXPROCS") == "" && runtime.GOMAXPROCS(0) < 4 {
-		runtime.GOMAXPROCS(4)
-	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(200)
 	}

@@ -308,9 +308,13 @@ func (s *Store) flush(d *draft) (err error) {
 	return s.transact(d, rows)
 }
 
+// entryHead is about what badger's log adds to a key and a value.
+const entryHead = 20
+
 func (s *Store) transact(d *draft, rows []string) error {
 	txn := s.db.NewTransaction(true)
 	defer txn.Discard()
+	size := entryHead // the transaction's end is an entry too
 	for _, k := range rows {
 		key, v := []byte(k), d.rows[k]
 		if v == nil {
@@ -319,6 +323,7 @@ func (s *Store) transact(d *draft, rows []string) error {
 			}
 			continue
 		}
+		size += len(k) + len(v) + tagSize + entryHead
 		t := s.tags.tag(key, v)
 		row := make([]byte, 0, len(v)+tagSize)
 		if err := txn.Set(key, append(append(row, v...), t[:]...)); err != nil {
@@ -328,7 +333,7 @@ func (s *Store) transact(d *draft, rows []string) error {
 	if err := txn.Commit(); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	if err := s.wal.sync(s.db); err != nil {
+	if err := s.wal.sync(s.db, size); err != nil {
 		return fmt.Errorf("sync: %w", err)
 	}
 	return nil

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,6 +25,8 @@ type wal struct {
 	dir  string
 	next int
 	f    *os.File
+	used int64 // bytes of the log that hold something, about
+	laid int64 // up to here its blocks were written once
 }
 
 func newWAL(dir string) wal {
@@ -59,13 +62,14 @@ func (w *wal) advance() (bool, error) {
 		return false, fmt.Errorf("open log: %w", err)
 	}
 	w.close()
-	w.f = f
+	w.f, w.used, w.laid = f, 0, 0
 	w.next++
 	unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, 0, 2*memTable)
 	return true, syncDir(w.dir)
 }
 
-func (w *wal) sync(db *badger.DB) error {
+// sync makes a transaction of about n bytes durable.
+func (w *wal) sync(db *badger.DB, n int) error {
 	if w.f == nil {
 		w.find()
 	}
@@ -78,11 +82,41 @@ func (w *wal) sync(db *badger.DB) error {
 	if w.f == nil {
 		return db.Sync()
 	}
+	if w.used += int64(n); w.used+layAhead/2 > w.laid {
+		if err := w.lay(); err != nil {
+			return err
+		}
+	}
 	for {
 		if err := unix.Fdatasync(int(w.f.Fd())); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
+}
+
+const (
+	layAhead = 128 << 10
+	layPage  = 4 << 10
+)
+
+// lay writes the log's next blocks, as they stand. The first sync of a block
+// that was only reserved takes longer, since the file system notes that it is
+// written now: 0.42 ms against 0.29 ms, measured in turns. By pages: a larger
+// write is cached as one large page, which every later sync writes whole.
+func (w *wal) lay() error {
+	page := make([]byte, layPage)
+	for end := min(w.laid+layAhead, 2*memTable); w.laid < end; w.laid += layPage {
+		if _, err := w.f.ReadAt(page, w.laid); errors.Is(err, io.EOF) {
+			w.laid = 2 * memTable // the file is shorter than it used to be
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("lay out log: %w", err)
+		}
+		if _, err := w.f.WriteAt(page, w.laid); err != nil {
+			return fmt.Errorf("lay out log: %w", err)
+		}
+	}
+	return nil
 }
 
 func (w *wal) close() {

@@ -31,15 +31,31 @@ func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond)
 
 // timed runs f n times and returns the median in milliseconds.
 func timed(n int, f func() error) (float64, error) {
-	v := make([]float64, 0, n)
-	for range n {
-		start := time.Now()
-		if err := f(); err != nil {
-			return 0, err
-		}
-		v = append(v, ms(time.Since(start)))
+	took, err := inTurn(n, f)
+	if err != nil {
+		return 0, err
 	}
-	return median(v), nil
+	return took[0], nil
+}
+
+// inTurn runs functions one after the other, n times, and returns each one's
+// median in milliseconds.
+func inTurn(n int, fs ...func() error) ([]float64, error) {
+	all := make([][]float64, len(fs))
+	for range n {
+		for i, f := range fs {
+			start := time.Now()
+			if err := f(); err != nil {
+				return nil, err
+			}
+			all[i] = append(all[i], ms(time.Since(start)))
+		}
+	}
+	out := make([]float64, len(fs))
+	for i := range fs {
+		out[i] = median(all[i])
+	}
+	return out, nil
 }
 
 // drive runs f n times, at most flight at once, and returns each call's time
