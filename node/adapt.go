@@ -84,7 +84,7 @@ func (d recordDisk) Outbox() (map[uint64][]byte, error) {
 
 func (d recordDisk) Flag(name string) ([]byte, error) { return meta(d.s, "replica/"+name) }
 
-func (d recordDisk) Enqueue(c replica.Change) <-chan error {
+func (d recordDisk) Enqueue(c replica.Change) (wait func() error) {
 	var b store.Batch
 	for _, l := range c.Links {
 		b.Link(l.Record, l.Chain)
@@ -126,7 +126,7 @@ func (d recordDisk) Enqueue(c replica.Change) <-chan error {
 	for name, v := range c.Flags {
 		b.Meta("replica/"+name, v)
 	}
-	return d.s.Enqueue(&b)
+	return d.s.Stage(&b)
 }
 
 func isAbsent(err error) bool { return errors.Is(err, store.ErrAbsent) }

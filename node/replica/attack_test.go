@@ -274,9 +274,9 @@ func TestAttackUnreadableReported(t *testing.T) {
 		links := deceiver(t, w)
 		f := a.lockFeed(links[0].Record.Feed())
 		f.tip = links[1].Chain
-		done := a.o.Disk.Enqueue(Change{Links: links})
+		wait := a.o.Disk.Enqueue(Change{Links: links})
 		f.mu.Unlock()
-		if err := <-done; err != nil {
+		if err := wait(); err != nil {
 			t.Fatal(err)
 		}
 		f.settle(links[1].Chain)

@@ -27,12 +27,11 @@ func (r *recipients) parse(s string) (*seal.Recipient, error) {
 // instant commits at once, so that what is measured is not the disk double.
 type instant struct{ *disk }
 
-func (d instant) Enqueue(c Change) <-chan error {
+func (d instant) Enqueue(c Change) func() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	done := make(chan error, 1)
-	done <- d.apply(c)
-	return done
+	err := d.apply(c)
+	return func() error { return err }
 }
 
 // A record of 1 KiB written: composed, sealed, signed, committed, announced to
@@ -88,7 +87,7 @@ func BenchmarkTakePush(b *testing.B) {
 			b.Fatal(err)
 		}
 		t := r.takePush(p)
-		if t.verdict != Have || !r.settle(t, <-t.done) {
+		if t.verdict != Have || !r.settle(t, t.wait()) {
 			b.Fatalf("%+v", t)
 		}
 		i++

@@ -196,13 +196,13 @@ func (d *disk) lose(f protocol.FeedID, seq uint64, section int) {
 	d.rows.records[k] = r
 }
 
-func (d *disk) Enqueue(c Change) <-chan error {
+func (d *disk) Enqueue(c Change) func() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	j := diskJob{c, make(chan error, 1)}
 	d.queue = append(d.queue, j)
 	d.kick()
-	return j.done
+	return func() error { return <-j.done }
 }
 
 // kick starts the committer where it is needed; d.mu is held.

@@ -399,9 +399,9 @@ func (r *Replica) release(f *feed) error {
 	}
 	f.tip.Held, f.released = nil, f.tip.Seq
 	upTo := f.released
-	done := r.o.Disk.Enqueue(change)
+	wait := r.o.Disk.Enqueue(change)
 	f.mu.Unlock()
-	if err := <-done; err != nil {
+	if err := wait(); err != nil {
 		f.fail()
 		return err
 	}

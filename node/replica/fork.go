@@ -59,9 +59,9 @@ func (r *Replica) keepFork(id protocol.FeedID, proof protocol.Fork) {
 	if k.at.Node == r.o.Node {
 		r.markReplaced()
 	}
-	done := r.o.Disk.Enqueue(Change{Forks: []ForkOf{{id, proof}}})
+	wait := r.o.Disk.Enqueue(Change{Forks: []ForkOf{{id, proof}}})
 	go func() { // told once it is durable here
-		if err := <-done; err != nil {
+		if err := wait(); err != nil {
 			r.o.Log.Error("a fork proof is not kept on disk yet", "feed", id.Short(), "err", err)
 			r.mu.Lock()
 			delete(r.forks, id) // it is found again, and kept then

@@ -222,7 +222,7 @@ func (r *Replica) markReplaced() error {
 	if flagged {
 		return nil
 	}
-	if err := <-r.o.Disk.Enqueue(Change{Flags: map[string][]byte{flagReplaced: {1}}}); err != nil {
+	if err := r.o.Disk.Enqueue(Change{Flags: map[string][]byte{flagReplaced: {1}}})(); err != nil {
 		return err
 	}
 	r.mu.Lock()

@@ -90,7 +90,7 @@ func (r *Replica) writeReceipts(f *feed, node protocol.NodeID) {
 			return
 		}
 		f.mu.Unlock()
-		if err := <-r.o.Disk.Enqueue(Change{Receipts: []protocol.SignedReceipt{a.signed}}); err != nil {
+		if err := r.o.Disk.Enqueue(Change{Receipts: []protocol.SignedReceipt{a.signed}})(); err != nil {
 			// Its sender takes it for delivered, so it is kept here until the
 			// disk takes it.
 			if !failed {

@@ -15,7 +15,7 @@ type taken struct {
 	verdict Verdict
 	code    uint64
 	want    []uint64
-	done    <-chan error // nil where nothing was committed
+	wait    func() error // until it is durable; nil where nothing was committed
 	feed    *feed        // nil where nothing is to be settled
 	seq     uint64
 	chain   protocol.Chain // of a new link; Seq 0 where it is none
@@ -85,7 +85,7 @@ func (r *Replica) takeIn(f *feed, s *protocol.Signed, sections [][]byte) taken {
 		f.lacking[core.Seq] = true
 	}
 	f.tip = chain
-	t.done = r.o.Disk.Enqueue(Change{Links: []Link{{rec, chain, owe}}})
+	t.wait = r.o.Disk.Enqueue(Change{Links: []Link{{rec, chain, owe}}})
 	return t
 }
 
@@ -137,11 +137,11 @@ func (r *Replica) known(f *feed, s *protocol.Signed, sections [][]byte) taken {
 		}
 		// Lost to damage: put it back if it is the one.
 		f.lacking[core.Seq] = true
-		done, err := r.refill(f, s, sections)
+		wait, err := r.refill(f, s, sections)
 		if err != nil {
 			return refused(RefusedBusy)
 		}
-		return taken{verdict: Have, feed: f, seq: core.Seq, done: done}
+		return taken{verdict: Have, feed: f, seq: core.Seq, wait: wait}
 	}
 	if have.ID() != s.ID() {
 		if proof, ok := protocol.NewFork(have.SignedRecord(), s); ok {
@@ -185,7 +185,7 @@ func (r *Replica) addSections(f *feed, rec *protocol.Record, list []Section) tak
 	t.wants(missing)
 	switch {
 	case len(change.Sections) > 0:
-		t.done = r.o.Disk.Enqueue(change)
+		t.wait = r.o.Disk.Enqueue(change)
 	case len(missing) == 0:
 		delete(f.lacking, t.seq) // it was not lost after all
 		f.version++
@@ -197,7 +197,7 @@ func (r *Replica) addSections(f *feed, rec *protocol.Record, list []Section) tak
 // refill puts back a link whose bytes were lost. The store compares it with
 // the ID it kept apart; sections that are not due here stay out. Called with
 // f.mu held.
-func (r *Replica) refill(f *feed, s *protocol.Signed, sections [][]byte) (<-chan error, error) {
+func (r *Replica) refill(f *feed, s *protocol.Signed, sections [][]byte) (func() error, error) {
 	rec, err := protocol.Reload(r.network, s.ID(), s.Envelope(), stateAt(&f.tip, s.Core().Seq), 0)
 	if err != nil {
 		return nil, err
@@ -248,7 +248,7 @@ func (r *Replica) settle(t taken, err error) bool {
 		if t.feed.settle(t.chain); t.verdict != Have {
 			rec = nil // told when the rest of it came
 		}
-	case t.done != nil:
+	case t.wait != nil:
 		rec = r.recheck(t.feed, t.seq)
 	default:
 		if t.mended && t.rec != nil {
@@ -404,12 +404,12 @@ func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) 
 	}
 	for t := range pending {
 		var err error
-		if t.done != nil {
+		if t.wait != nil {
 			// A commit makes many durable before it tells of the first.
 			if c, _, e := r.o.Disk.Chain(t.feed.id); e != nil || c.Seq < t.seq || t.chain.Seq == 0 {
 				flush()
 			}
-			err = <-t.done
+			err = t.wait()
 		}
 		if r.settle(t, err) {
 			due[t.feed] = true

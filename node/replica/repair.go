@@ -362,8 +362,8 @@ func (r *Replica) settlePage(page []taken, err error) error {
 	due := map[*feed]bool{}
 	for _, t := range page {
 		var e error
-		if t.done != nil {
-			e = <-t.done
+		if t.wait != nil {
+			e = t.wait()
 		}
 		if r.settle(t, e) {
 			due[t.feed] = true

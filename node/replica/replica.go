@@ -16,9 +16,9 @@ import (
 	"github.com/national-alliance/alliance/protocol"
 )
 
-// Disk is what the replica asks of the store. Enqueue takes changes in order
-// and answers on the channel when they are durable, or why not; where one
-// fails, later ones of the same feed fail too.
+// Disk is what the replica asks of the store. Enqueue takes changes in order;
+// wait, which is to be called once and soon, returns when they are durable, or
+// why not; where one fails, later ones of the same feed fail too.
 type Disk interface {
 	Chain(protocol.FeedID) (protocol.Chain, bool, error)
 	Feeds(func(protocol.FeedID, protocol.Chain) error) error
@@ -37,7 +37,7 @@ type Disk interface {
 	// Lacking lists the links of a feed whose sections are not all here, or
 	// that were lost to damage.
 	Lacking(protocol.FeedID) ([]uint64, error)
-	Enqueue(Change) <-chan error
+	Enqueue(Change) (wait func() error)
 }
 
 // Change is one atomic change of the disk.

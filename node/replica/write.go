@@ -123,10 +123,10 @@ func (r *Replica) write(d Draft, ids []*seal.Identity, with Change) (Sent, error
 	last := links[len(links)-1]
 	f.tip, f.keys = last.Chain, keys
 	with.Links = links
-	done := r.o.Disk.Enqueue(with)
+	wait := r.o.Disk.Enqueue(with)
 	f.mu.Unlock()
 
-	if err := <-done; err != nil {
+	if err := wait(); err != nil {
 		f.fail()
 		return Sent{}, fmt.Errorf("write record: %w", err)
 	}
@@ -295,7 +295,7 @@ func (r *Replica) queue(d Draft, ids []*seal.Identity, why string, flags map[str
 	r.mu.Unlock()
 	b, err := r.sealDraft(d, n)
 	if err == nil {
-		err = <-r.o.Disk.Enqueue(Change{Outbox: []OutboxEntry{{n, b}}, Flags: flags})
+		err = r.o.Disk.Enqueue(Change{Outbox: []OutboxEntry{{n, b}}, Flags: flags})()
 	}
 	if err != nil {
 		return Sent{}, fmt.Errorf("keep in outbox: %w", err)

@@ -28,8 +28,11 @@ func (j *job) end(err error) {
 	}
 }
 
-// committer is the one goroutine that writes.
+// committer lets one goroutine at a time write: whoever waits for a batch
+// commits what is in line, if nobody is at it, which saves waking another
+// goroutine and being woken by it; its own goroutine does the rest.
 type committer struct {
+	turn sync.Mutex // held while writing
 	q struct {
 		sync.Mutex
 		jobs   []*job
@@ -96,24 +99,58 @@ func (c *committer) failure() error {
 // being synced; if that one fails, the next fails too, since it does not follow
 // the stored head. Enqueue itself waits while more than 16 MiB are in line.
 func (s *Store) Enqueue(b *Batch) <-chan error {
+	done, _ := s.line(b)
+	s.committer.poke()
+	return done
+}
+
+// Stage is Enqueue for a caller that waits: the function that it returns, to
+// be called once and soon, returns when the batch is durable or has failed.
+func (s *Store) Stage(b *Batch) (wait func() error) {
+	done, first := s.line(b)
+	if !first {
+		s.committer.poke() // someone may be waiting elsewhere with many behind him
+	}
+	return func() error {
+		s.lead()
+		return <-done
+	}
+}
+
+// line puts a batch in line and reports whether it is the first.
+func (s *Store) line(b *Batch) (done chan error, first bool) {
 	jobs, done := split(b)
 	c := &s.committer
 	c.q.Lock()
 	for c.q.size > maxQueued && !c.q.closed {
 		c.q.space.Wait()
 	}
-	closed := c.q.closed
-	if !closed {
-		c.q.jobs = append(c.q.jobs, jobs...)
-		c.q.size += b.size
-	}
-	c.q.Unlock()
-	if closed {
+	defer c.q.Unlock()
+	if c.q.closed {
 		done <- ErrClosed
-		return done
+		return done, false
 	}
-	c.poke()
-	return done
+	first = len(c.q.jobs) == 0
+	c.q.jobs = append(c.q.jobs, jobs...)
+	c.q.size += b.size
+	return done, first
+}
+
+// lead commits what is in line, unless somebody is writing, who then sees to
+// it that the rest is committed too.
+func (s *Store) lead() {
+	c := &s.committer
+	if !c.turn.TryLock() {
+		return
+	}
+	s.round()
+	c.turn.Unlock()
+	c.q.Lock()
+	more := len(c.q.jobs) > 0
+	c.q.Unlock()
+	if more {
+		c.poke()
+	}
 }
 
 // Commit makes a batch durable. Errors are those of the operations, and
@@ -154,19 +191,9 @@ func (s *Store) run() {
 	defer retry.Stop()
 	seconds := 0
 	for {
-		c.q.Lock()
-		jobs, closed, broken := c.q.jobs, c.q.closed, c.q.broken
-		c.q.jobs, c.q.size = nil, 0
-		c.q.space.Broadcast()
-		c.q.Unlock()
-		if broken != nil {
-			if err := s.reopen(); err == nil {
-				broken = nil
-			}
-		}
-		for len(jobs) > 0 {
-			jobs = s.group(jobs)
-		}
+		c.turn.Lock()
+		closed := s.round()
+		c.turn.Unlock()
 		if closed {
 			return
 		}
@@ -178,6 +205,24 @@ func (s *Store) run() {
 			}
 		}
 	}
+}
+
+// round commits what is in line now, and opens files again that failed. It
+// reports whether the store is closed. Called with the turn held.
+func (s *Store) round() (closed bool) {
+	c := &s.committer
+	c.q.Lock()
+	jobs, closed, broken := c.q.jobs, c.q.closed, c.q.broken
+	c.q.jobs, c.q.size = nil, 0
+	c.q.space.Broadcast()
+	c.q.Unlock()
+	if broken != nil {
+		s.reopen() // it logs why it cannot
+	}
+	for len(jobs) > 0 {
+		jobs = s.group(jobs)
+	}
+	return closed
 }
 
 // group commits as many jobs as fit into one transaction and returns the rest.

@@ -88,6 +88,57 @@ func TestEnqueueKeepsOrder(t *testing.T) {
 	}
 }
 
+// Writers that wait for their own batches commit each other's, beside those
+// that leave it to the committer, and beside Close: each batch is durable or
+// refused, and none waits for ever.
+func TestStagedBatchesCommitThemselves(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	const writers, each = 8, 30
+	var authors []*author
+	kept := make([]uint64, writers)
+	for i := range writers {
+		authors = append(authors, authorOf(t, byte(i+1)))
+	}
+	var all sync.WaitGroup
+	half := make(chan struct{}, writers)
+	for i := range writers {
+		list := authors[i].some(t, each, 100)
+		all.Go(func() {
+			for n, l := range list {
+				var b Batch
+				l.put(&b)
+				var err error
+				if (n+i)%3 == 0 {
+					err = <-s.Enqueue(&b)
+				} else {
+					err = s.Stage(&b)()
+				}
+				switch {
+				case err == nil:
+					kept[i]++
+				case !errors.Is(err, ErrClosed):
+					t.Error(err)
+				}
+				if n == each/2 {
+					half <- struct{}{}
+				}
+			}
+		})
+	}
+	for range writers {
+		<-half
+	}
+	mustClose(t, s)
+	all.Wait()
+	s = open(t, dir)
+	for i, a := range authors {
+		if c, _ := s.Chain(a.feed); c.Seq != kept[i] || c.Seq <= each/2 {
+			t.Errorf("writer %d: %d kept of %d acknowledged", i, c.Seq, kept[i])
+		}
+	}
+}
+
 func TestLargeBatchIsCutInOrder(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
