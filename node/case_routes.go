@@ -1,11 +1,9 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"time"
 
 	"github.com/national-alliance/alliance/crypto/keyfile"
@@ -152,14 +150,9 @@ func (n *Node) caseRoutes(s *api.Server) {
 		return n.book.Show(ctx, in.ID)
 	}))
 	api.Route(s, "POST", "/referrals/{id}/moves/{move}", "Make a move in a leg", with(n, func(ctx context.Context, in *move) (casebook.Result, error) {
-		body, ok := casebook.NewBody(in.Move)
-		if !ok {
-			return casebook.Result{}, &casebook.Error{Kind: casebook.NotFound, Text: "there is no such move"}
-		}
-		if len(in.Body.Say) > 0 {
-			if err := strictJSON(in.Body.Say, body); err != nil {
-				return casebook.Result{}, &casebook.Error{Kind: casebook.Invalid, Text: in.Move + ": not sent, and nothing was kept: " + err.Error()}
-			}
+		body, err := casebook.ReadBody(in.Move, in.Body.Say)
+		if err != nil {
+			return casebook.Result{}, err
 		}
 		return n.book.Move(ctx, casebook.Move{Referral: in.ID, Leg: in.Body.Leg, Body: body, Staff: in.Body.Staff})
 	}))
@@ -193,19 +186,6 @@ func (n *Node) caseRoutes(s *api.Server) {
 	api.Route(s, "POST", "/alerts/{id}/ack", "Acknowledge an alert", with(n, func(ctx context.Context, in *ackAlert) (casebook.AlertResult, error) {
 		return n.book.Acknowledge(ctx, in.ID, in.Body.What, in.Body.Reason, in.Body.Staff)
 	}))
-}
-
-// strictJSON reads one JSON value and refuses fields that do not exist.
-func strictJSON(b []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the end")
-	}
-	return nil
 }
 
 func parseCAP(what, xml string) (*alert.Alert, error) {

@@ -24,31 +24,18 @@ type Move struct {
 	Staff string        // pseudonym
 }
 
-// NewBody returns an empty body of a move by the last word of its kind
-// (acknowledge, accept, decline, start, complete, confirm, dispute, close,
-// message), to read JSON into.
-func NewBody(move string) (referral.Body, bool) {
-	switch referral.Kind("referral/" + move) {
-	case referral.KindAcknowledge:
-		return new(referral.Acknowledge), true
-	case referral.KindAccept:
-		return new(referral.Accept), true
-	case referral.KindDecline:
-		return new(referral.Decline), true
-	case referral.KindStart:
-		return new(referral.Start), true
-	case referral.KindComplete:
-		return new(referral.Complete), true
-	case referral.KindConfirm:
-		return new(referral.Confirm), true
-	case referral.KindDispute:
-		return new(referral.Dispute), true
-	case referral.KindClose:
-		return new(referral.Close), true
-	case referral.KindMessage:
-		return new(referral.Message), true
+// ReadBody reads the JSON body of a move, named by the last word of its kind
+// (accept); nothing is an empty body, whose required fields [Book.Move] asks
+// for.
+func ReadBody(move string, b []byte) (referral.Body, error) {
+	body, ok, err := referral.ParseBody(referral.Kind("referral/"+move), b)
+	switch {
+	case !ok:
+		return nil, fail(NotFound, "there is no such move")
+	case err != nil:
+		return nil, &Error{Kind: Invalid, err: err, Text: fmt.Sprintf("%s referral: not sent, and nothing was kept: %v", move, err)}
 	}
-	return nil, false
+	return body, nil
 }
 
 // Move makes a move: checks it as every reader will, and sends it to the

@@ -302,3 +302,22 @@ func TestViewsAreJSON(t *testing.T) {
 		t.Errorf("a list holds text: %s, %v", b, err)
 	}
 }
+
+func TestReadBody(t *testing.T) {
+	b, err := ReadBody("message", []byte(`{"text":"an example"}`))
+	if m, _ := b.(*referral.Message); err != nil || m == nil || m.Text != "an example" {
+		t.Errorf("%+v %v", b, err)
+	}
+	if b, err := ReadBody("confirm", nil); err != nil || b.Kind() != referral.KindConfirm {
+		t.Errorf("%+v %v", b, err)
+	}
+	for _, move := range []string{"", "send", "amend", "later", "message "} {
+		_, err := ReadBody(move, nil)
+		wantError(t, err, NotFound)
+	}
+	_, err = ReadBody("message", []byte(`{"text":"an example","more":1}`))
+	wantError(t, err, Invalid, "nothing was kept")
+	if err != nil && (strings.Contains(err.Error(), "an example") || !strings.Contains(err.Error(), "more")) {
+		t.Error(err)
+	}
+}

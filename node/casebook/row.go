@@ -109,7 +109,7 @@ func (x *index) setRow(k *kase, f *folded) {
 
 // moves reports whether there is more to do than talk.
 func moves(kinds []referral.Kind) bool {
-	return slices.ContainsFunc(kinds, func(k referral.Kind) bool { return k != referral.KindMessage && k != referral.KindAmend })
+	return slices.ContainsFunc(kinds, referral.Kind.Moves)
 }
 
 func direction(r referral.Referral, me protocol.OrgID) Direction {

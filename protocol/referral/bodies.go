@@ -20,31 +20,33 @@ func mustGive(b Body, asked To) Faults {
 func (c *checker) body(b Body, asked To) {
 	name := strings.TrimPrefix(string(b.Kind()), "referral/")
 	c.walk(name, reflect.ValueOf(b), tag{})
-	field := func(f string) string { return name + "." + f }
-	switch b := b.(type) {
-	case *Accept:
-		for _, s := range b.Services {
-			if !slices.Contains(asked.Services, s) {
-				c.fault(field("services"), RulePart, "accepts a service that was not asked for")
-				break
-			}
+	if m, ok := moveOf(b.Kind()); ok && m.give != nil {
+		m.give(c, b, asked, func(f string) string { return name + "." + f })
+	}
+}
+
+func (c *checker) accept(b *Accept, asked To, field func(string) string) {
+	for _, s := range b.Services {
+		if !slices.Contains(asked.Services, s) {
+			c.fault(field("services"), RulePart, "accepts a service that was not asked for")
+			break
 		}
-		if len(b.Services) > 0 && b.RestReason == "" && !covers(b.Services, asked.Services) {
-			c.fault(field("rest_reason"), RulePart, "says why the other services are not accepted")
-		}
-	case *Decline:
-		c.decline(b, asked, field)
-	case *Complete:
-		if b.Outcome != "successful" && b.WhyNot == "" {
-			c.fault(field("why_not"), RuleWhyNot, "says why not all was successful")
-		}
-		if b.Outcome != "not" && len(b.Services) == 0 {
-			c.fault(field("services"), RuleRequired, "names the services that were given")
-		}
-		reported := slices.Contains(b.Services, "police-report") || b.Outcome == "successful" && slices.Contains(asked.Services, "police-report")
-		if reported && b.Number == "" {
-			c.fault(field("number"), RuleReported, "a police report is given with its entry or FIR number: without one nothing counts as reported")
-		}
+	}
+	if len(b.Services) > 0 && b.RestReason == "" && !covers(b.Services, asked.Services) {
+		c.fault(field("rest_reason"), RulePart, "says why the other services are not accepted")
+	}
+}
+
+func (c *checker) complete(b *Complete, asked To, field func(string) string) {
+	if b.Outcome != "successful" && b.WhyNot == "" {
+		c.fault(field("why_not"), RuleWhyNot, "says why not all was successful")
+	}
+	if b.Outcome != "not" && len(b.Services) == 0 {
+		c.fault(field("services"), RuleRequired, "names the services that were given")
+	}
+	reported := slices.Contains(b.Services, "police-report") || b.Outcome == "successful" && slices.Contains(asked.Services, "police-report")
+	if reported && b.Number == "" {
+		c.fault(field("number"), RuleReported, "a police report is given with its entry or FIR number: without one nothing counts as reported")
 	}
 }
 

@@ -133,12 +133,9 @@ func Moves(r Referral, leg, me protocol.OrgID, now Time) []Kind {
 	}
 	role, _ := r.side(me, leg)
 	var out []Kind
-	for _, row := range table {
-		if slices.Contains(out, row.kind) {
-			continue
-		}
-		if _, why := find(row.kind, role, l.State, now, r.Parts.Summary.Urgency.Expiry); why == "" {
-			out = append(out, row.kind)
+	for _, m := range table {
+		if _, why := find(m.kind, role, l.State, now, r.Parts.Summary.Urgency.Expiry); why == "" {
+			out = append(out, m.kind)
 		}
 	}
 	if role == BySender && slices.ContainsFunc(r.Legs, func(l Leg) bool { return l.State.Open() }) {

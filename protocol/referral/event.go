@@ -54,9 +54,8 @@ type Event struct {
 	Body Body
 }
 
-// Body is what an event says: one of *Send, *AmendBody, *Acknowledge, *Accept,
-// *Decline, *Start, *Complete, *Confirm, *Dispute, *Close, *Message, or
-// *Unknown.
+// Body is what an event says: a *Send, an *AmendBody, the body of a kind in the
+// table of moves (*Acknowledge to *Message), or an *Unknown.
 type Body interface {
 	// Kind is the kind of event the body belongs to; "" of an *Unknown.
 	Kind() Kind
@@ -225,39 +224,26 @@ func DecodeBody(kind Kind, sections [][]byte) (Body, error) {
 	if len(sections) != 1 {
 		return nil, fmt.Errorf("decode %s: %w: want one section, got %d", kind, protocol.ErrEncoding, len(sections))
 	}
-	b := sections[0]
-	switch kind {
-	case KindAcknowledge:
-		return decodeBody[Acknowledge](kind, b)
-	case KindAccept:
-		return decodeBody[Accept](kind, b)
-	case KindDecline:
-		return decodeBody[Decline](kind, b)
-	case KindStart:
-		return decodeBody[Start](kind, b)
-	case KindComplete:
-		return decodeBody[Complete](kind, b)
-	case KindConfirm:
-		return decodeBody[Confirm](kind, b)
-	case KindDispute:
-		return decodeBody[Dispute](kind, b)
-	case KindClose:
-		return decodeBody[Close](kind, b)
-	case KindMessage:
-		return decodeBody[Message](kind, b)
+	if m, ok := moveOf(kind); ok {
+		return m.decode(sections[0])
 	}
-	return decodeBody[Unknown](kind, b)
-}
-
-func decodeBody[T any, P interface {
-	*T
-	Body
-}](kind Kind, b []byte) (Body, error) {
-	v, err := protocol.DecodeOpen[T](b, MaxBody)
+	u, err := protocol.DecodeOpen[Unknown](sections[0], MaxBody)
 	if err != nil {
 		return nil, fmt.Errorf("decode %s: %w", kind, err)
 	}
-	return P(&v), nil
+	return &u, nil
+}
+
+// ParseBody reads the body of a leg's event from JSON, as a person's program
+// gives it; nothing is an empty body. A field that does not exist is an error
+// which names it; so is anything after the end. It is false for a kind that no
+// leg's event has.
+func ParseBody(kind Kind, b []byte) (Body, bool, error) {
+	body, ok := NewBody(kind)
+	if !ok || len(b) == 0 {
+		return body, ok, nil
+	}
+	return body, true, decodeJSON(b, body)
 }
 
 // Subject returns the send that an event speaks of: its own ID for a send. The

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/national-alliance/alliance/protocol"
@@ -19,7 +20,8 @@ func bodies(t testing.TB) []Body {
 	q := p.clone()
 	q.Summary.Amends = &Amends{rid(1), []string{"case.request"}, "Example reason"}
 	out := []Body{&Send{p}, &AmendBody{q}}
-	for _, b := range []Body{&Acknowledge{}, &Accept{}, &Decline{}, &Start{}, &Complete{}, &Confirm{}, &Dispute{}, &Close{}, &Message{}} {
+	for _, m := range table {
+		b := m.empty()
 		v := reflect.ValueOf(b).Elem()
 		for i := range v.NumField() {
 			switch f := v.Field(i); f.Kind() {
@@ -163,6 +165,36 @@ func TestPartsThatCannotBeOpened(t *testing.T) {
 	for i := 1; i < SectionCount; i++ {
 		if !bytes.Equal(empty[i], []byte{0xa0}) {
 			t.Errorf("an empty part is encoded as %x", empty[i])
+		}
+	}
+}
+
+func TestParseBody(t *testing.T) {
+	for _, m := range table {
+		if b, ok, err := ParseBody(m.kind, nil); err != nil || !ok || b.Kind() != m.kind {
+			t.Errorf("%s from nothing: %v %v", m.kind, ok, err)
+		}
+	}
+	b, ok, err := ParseBody(KindMessage, []byte(`{"text":"an example"}`))
+	if m, _ := b.(*Message); err != nil || !ok || m == nil || m.Text != "an example" {
+		t.Errorf("%+v %v %v", b, ok, err)
+	}
+	for _, s := range []string{`{"texts":"an example"}`, `{"text":"an example"} {}`, `{"text":7}`, `[]`, `{`} {
+		if _, ok, err := ParseBody(KindMessage, []byte(s)); err == nil || !ok || strings.Contains(err.Error(), "an example") {
+			t.Errorf("%s: %v", s, err)
+		}
+	}
+	for _, k := range []Kind{KindSend, KindAmend, KindAsk, "referral/later", ""} {
+		if _, ok, err := ParseBody(k, []byte(`{}`)); ok || err != nil {
+			t.Errorf("%q is read as a leg's event: %v", k, err)
+		}
+	}
+}
+
+func TestKindMoves(t *testing.T) {
+	for kind, want := range map[Kind]bool{KindAccept: true, KindClose: true, KindMessage: false, KindAmend: false, KindSend: false, KindAsk: false} {
+		if kind.Moves() != want {
+			t.Errorf("%s moves: %v", kind, !want)
 		}
 	}
 }

@@ -335,16 +335,18 @@ func (l *Leg) apply(from protocol.OrgID, kind string, expiry *Time, e Event) {
 	if e.Author == l.Organisation {
 		role = ByRecipient
 	}
-	move, why := find(e.Kind, role, l.State, e.Time, *expiry)
+	line, why := find(e.Kind, role, l.State, e.Time, *expiry)
 	if why != "" {
 		entry.Verdict, entry.Why = Overtaken, why
 		return
 	}
-	if move.to != "" {
-		l.move(move, from, kind, e.Time)
+	if line.to != "" {
+		l.move(line, from, kind, e.Time)
 		entry.To = l.State
 	}
-	l.note(e.Body)
+	if m, ok := moveOf(e.Kind); ok {
+		m.keep(l, e.Body)
+	}
 }
 
 func (l *Leg) move(m row, from protocol.OrgID, kind string, at Time) {
@@ -365,31 +367,10 @@ func (l *Leg) move(m row, from protocol.OrgID, kind string, at Time) {
 	}
 }
 
-// note keeps what the event said, for those who show the leg.
-func (l *Leg) note(b Body) {
-	number := func(n, kind string) {
-		if n != "" {
-			l.Number, l.NumberKind = n, kind
-		}
-	}
-	switch b := b.(type) {
-	case *Acknowledge:
-		l.Acknowledged = b
-	case *Accept:
-		l.Accepted = b
-		number(b.Number, b.NumberKind)
-	case *Decline:
-		l.Declined = b
-		number(b.Number, "zero-fir")
-	case *Start:
-		l.Started = b
-	case *Complete:
-		l.Completed = b
-		number(b.Number, b.NumberKind)
-	case *Dispute:
-		l.Disputed = b
-	case *Close:
-		l.Closed = b
+// number keeps the entry or FIR number that an event gave.
+func (l *Leg) number(n, kind string) {
+	if n != "" {
+		l.Number, l.NumberKind = n, kind
 	}
 }
 

@@ -1,6 +1,11 @@
 package referral
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/national-alliance/alliance/protocol"
+)
 
 // State is where a leg stands.
 type State string
@@ -36,10 +41,21 @@ const (
 	ByRecipient
 )
 
-// row is one line of the table: in one of the states from, the role may do
-// kind, and the leg is then in state to ("" for the same).
+// move is everything about one kind of event in a leg. Whoever adds a kind adds
+// its body (event.go) and its entry in the table: reading, checking, folding
+// and what people are offered follow from these.
+type move struct {
+	kind   Kind
+	rows   []row
+	empty  func() Body
+	decode func([]byte) (Body, error)
+	give   func(c *checker, b Body, asked To, field func(string) string) // what the tags cannot say; may be nil
+	keep   func(*Leg, Body)                                              // what the leg shows of it; may be nil
+}
+
+// row is one line: in one of the states from, the role may do it, and the leg
+// is then in state to ("" for the same).
 type row struct {
-	kind  Kind
 	who   []Role
 	from  []State
 	to    State
@@ -62,27 +78,84 @@ var (
 	both      = []Role{BySender, ByRecipient}
 )
 
-// table is how a leg moves. Later kinds add rows.
-var table = []row{
-	{KindAcknowledge, recipient, []State{Sent}, Acknowledged, always},
-	{KindAccept, recipient, undecided, Accepted, always},
-	{KindDecline, recipient, undecided, Declined, always},
-	{KindStart, recipient, []State{Accepted, OnHold}, InProgress, always},
-	{KindComplete, recipient, []State{Accepted, InProgress, OnHold}, Completed, always},
-	{KindConfirm, sender, []State{Completed}, Closed, always},
-	{KindDispute, sender, []State{Completed}, InProgress, always},
-	{KindClose, sender, []State{Declined, Returned, Withdrawn}, Closed, always},
-	{KindClose, sender, undecided, Closed, pastExpiry},
-	{KindMessage, both, open, "", always},
+// table is how a leg moves, in the order in which moves are offered. Later
+// kinds add entries.
+var table = []move{
+	entry(nil, func(l *Leg, b *Acknowledge) { l.Acknowledged = b },
+		row{recipient, []State{Sent}, Acknowledged, always}),
+	entry((*checker).accept, func(l *Leg, b *Accept) { l.Accepted = b; l.number(b.Number, b.NumberKind) },
+		row{recipient, undecided, Accepted, always}),
+	entry((*checker).decline, func(l *Leg, b *Decline) { l.Declined = b; l.number(b.Number, "zero-fir") },
+		row{recipient, undecided, Declined, always}),
+	entry(nil, func(l *Leg, b *Start) { l.Started = b },
+		row{recipient, []State{Accepted, OnHold}, InProgress, always}),
+	entry((*checker).complete, func(l *Leg, b *Complete) { l.Completed = b; l.number(b.Number, b.NumberKind) },
+		row{recipient, []State{Accepted, InProgress, OnHold}, Completed, always}),
+	entry(nil, func(*Leg, *Confirm) {},
+		row{sender, []State{Completed}, Closed, always}),
+	entry(nil, func(l *Leg, b *Dispute) { l.Disputed = b },
+		row{sender, []State{Completed}, InProgress, always}),
+	entry(nil, func(l *Leg, b *Close) { l.Closed = b },
+		row{sender, []State{Declined, Returned, Withdrawn}, Closed, always},
+		row{sender, undecided, Closed, pastExpiry}),
+	entry(nil, func(*Leg, *Message) {},
+		row{both, open, "", always}),
+}
+
+// entry makes the move whose body is a *T.
+func entry[T any, P interface {
+	*T
+	Body
+}](give func(*checker, P, To, func(string) string), keep func(*Leg, P), rows ...row) move {
+	m := move{kind: P(new(T)).Kind(), rows: rows, empty: func() Body { return P(new(T)) }}
+	m.decode = func(b []byte) (Body, error) {
+		v, err := protocol.DecodeOpen[T](b, MaxBody)
+		if err != nil {
+			return nil, fmt.Errorf("decode %s: %w", m.kind, err)
+		}
+		return P(&v), nil
+	}
+	m.keep = func(l *Leg, b Body) { keep(l, b.(P)) }
+	if give != nil {
+		m.give = func(c *checker, b Body, asked To, field func(string) string) { give(c, b.(P), asked, field) }
+	}
+	return m
+}
+
+// moveOf returns the entry of a kind; false for a send, an amend, and a kind
+// that this program does not know.
+func moveOf(kind Kind) (move, bool) {
+	for _, m := range table {
+		if m.kind == kind {
+			return m, true
+		}
+	}
+	return move{}, false
+}
+
+// Moves reports whether an event of the kind can bring a leg to another state.
+func (k Kind) Moves() bool {
+	m, _ := moveOf(k)
+	return slices.ContainsFunc(m.rows, func(r row) bool { return r.to != "" })
+}
+
+// NewBody returns an empty body of a leg's event; false for a send, an amend,
+// and a kind that this program does not know.
+func NewBody(kind Kind) (Body, bool) {
+	m, ok := moveOf(kind)
+	if !ok {
+		return nil, false
+	}
+	return m.empty(), true
 }
 
 // find returns the row by which role does kind in state s at time t, or why
 // there is none.
 func find(kind Kind, role Role, s State, t, expiry Time) (row, string) {
 	why := "no such move"
-	for _, r := range table {
+	m, _ := moveOf(kind)
+	for _, r := range m.rows {
 		switch {
-		case r.kind != kind:
 		case !slices.Contains(r.who, role):
 			why = "it is for the other side to do"
 		case !slices.Contains(r.from, s):
@@ -102,15 +175,15 @@ const notExpired = "the referral has not expired"
 
 // whose returns the roles that may ever do kind.
 func whose(kind Kind) (out []Role) {
-	for _, r := range table {
-		if r.kind == kind {
-			out = append(out, r.who...)
-		}
+	m, _ := moveOf(kind)
+	for _, r := range m.rows {
+		out = append(out, r.who...)
 	}
 	return out
 }
 
-// rank orders concurrent events: the safer first.
+// rank orders concurrent events: the safer first. Kinds that are reserved have
+// theirs already, so that programs of different age will order alike.
 func rank(k Kind) int {
 	switch k {
 	case KindMarkWrong:

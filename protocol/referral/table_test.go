@@ -53,9 +53,9 @@ func TestTable(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range table {
-		if moves[r.kind] == nil {
-			t.Errorf("%s has a row and no test", r.kind)
+	for _, m := range table {
+		if moves[m.kind] == nil {
+			t.Errorf("%s has a row and no test", m.kind)
 		}
 	}
 }
