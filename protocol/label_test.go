@@ -11,7 +11,7 @@ import (
 // that nobody uses. A label added to the program belongs here too.
 var allLabels = []crypto.Label{labelFeed, labelRecord, labelReceipt, labelHead, labelBody, "feed-key-commitment", "key-id", "key-file",
 	"network", "organisation", "node", "operation", "approve", "join", "possession", "endorse", "fingerprint", "register-state",
-	"ticket-token", "enrol-request", "frontier", "frontier-bucket", "", "unused"}
+	"ticket-token", "ticket-check", "enrol-request", "frontier", "frontier-bucket", "", "unused"}
 
 // Under no label but its own does a signature stand, nor two hashes agree, for
 // every pair of labels; nor for another network, or another node.

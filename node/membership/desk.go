@@ -166,6 +166,13 @@ func (r *Register) DoorOpen() bool {
 	return false
 }
 
+// refusal is an error that asking again does not mend.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+func refuse(text string) error { return refusal{errors.New(text)} }
+
 // ServeEnrol answers a newcomer.
 func (r *Register) ServeEnrol(ctx context.Context, req []byte) ([]byte, error) {
 	q, err := protocol.Decode[EnrolRequest](req, maxEnrol)
@@ -174,7 +181,8 @@ func (r *Register) ServeEnrol(ctx context.Context, req []byte) ([]byte, error) {
 	}
 	a, err := r.enrol(ctx, q)
 	if err != nil {
-		a = EnrolAnswer{Fault: fault(err)}
+		_, final := errors.AsType[refusal](err)
+		a = EnrolAnswer{Fault: fault(err), Refused: final}
 	}
 	return protocol.Encode(a), nil
 }
@@ -190,7 +198,7 @@ func (r *Register) enrol(ctx context.Context, q EnrolRequest) (a EnrolAnswer, er
 		return a, err
 	}
 	if t == nil || !t.open(r.o.Now().Unix()) {
-		return a, errors.New("the ticket is not known here, or has expired: ask the secretariat for a new one")
+		return a, refuse("the ticket is not known here, or has expired: ask the secretariat for a new one")
 	}
 	node, err := r.asked(s, q)
 	if err != nil {
@@ -198,7 +206,7 @@ func (r *Register) enrol(ctx context.Context, q EnrolRequest) (a EnrolAnswer, er
 	}
 	d := deskRequest{Token: token, Org: q.Org, Node: q.Node, Of: q.Of, Time: r.o.Now().Unix()}
 	if t.Request != "" && t.Request != d.id() {
-		return a, errors.New("the ticket was used for another request: ask the secretariat for a new one")
+		return a, refuse("the ticket was used for another request: ask the secretariat for a new one")
 	}
 	if n, ok := s.Node(node); ok && n.Status == protocol.Active {
 		return r.handOut(s, q.From)
@@ -218,13 +226,13 @@ func (r *Register) asked(s *register.State, q EnrolRequest) (protocol.NodeID, er
 	case len(q.Org) > 0 && len(q.Node) == 0:
 		c, err := register.DecodeSignedRequest(q.Org)
 		if err != nil {
-			return protocol.NodeID{}, err
+			return protocol.NodeID{}, refusal{err}
 		}
 		if c.Network != r.o.Pinned {
-			return protocol.NodeID{}, errors.New("the request is for another network")
+			return protocol.NodeID{}, refuse("the request is for another network")
 		}
 		if err := c.Verify(); err != nil {
-			return protocol.NodeID{}, err
+			return protocol.NodeID{}, refusal{err}
 		}
 		return c.Node.ID(r.o.Pinned), nil
 	case len(q.Node) > 0 && len(q.Org) == 0:
@@ -233,11 +241,11 @@ func (r *Register) asked(s *register.State, q EnrolRequest) (protocol.NodeID, er
 		}
 		n, err := DecodeNodeRequest(q.Node)
 		if err != nil {
-			return protocol.NodeID{}, err
+			return protocol.NodeID{}, refusal{err}
 		}
 		return n.Node.ID(r.o.Pinned), nil
 	}
-	return protocol.NodeID{}, errors.New("a request is for an organisation or for a node")
+	return protocol.NodeID{}, refuse("a request is for an organisation or for a node")
 }
 
 // DecodeNodeRequest reads the body of an enrol-node operation as a newcomer

@@ -3,6 +3,7 @@ package membership
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -69,8 +70,13 @@ func TestDesk(t *testing.T) {
 			"of another network":    {Token: ticket.Token, Org: elsewhere(t)},
 			"signed by another key": {Token: ticket.Token, Org: forged(t, a)},
 		} {
-			if got := knock(t, s1, bad); got.Fault == "" || got.Pending || len(got.Leaves) > 0 {
+			got := knock(t, s1, bad)
+			if got.Fault == "" || got.Pending || len(got.Leaves) > 0 {
 				t.Errorf("%s: %+v", name, got)
+			}
+			// An organisation may become a member yet; the others are refused for good.
+			if final := name != "a node of a stranger"; got.Refused != final {
+				t.Errorf("%s: for good is %v", name, got.Refused)
 			}
 		}
 		// It is pending, at every node of the secretariat, however often.
@@ -84,7 +90,7 @@ func TestDesk(t *testing.T) {
 			t.Fatalf("%+v, %v", list, err)
 		}
 		// The ticket is used: for another request it is worth nothing.
-		if got := knock(t, s2, EnrolRequest{Token: ticket.Token, Org: other}); !strings.Contains(got.Fault, "used") {
+		if got := knock(t, s2, EnrolRequest{Token: ticket.Token, Org: other}); !strings.Contains(got.Fault, "used") || !got.Refused {
 			t.Errorf("a used ticket: %+v", got)
 		}
 		// Officers take longer than the ticket; who used it may go on asking.
@@ -124,7 +130,7 @@ func TestDesk(t *testing.T) {
 		now = s1.o.Now().Unix()
 		late := invite()
 		time.Sleep(2 * time.Hour)
-		if got := knock(t, s1, EnrolRequest{Token: late.Token, Org: other}); !strings.Contains(got.Fault, "expired") {
+		if got := knock(t, s1, EnrolRequest{Token: late.Token, Org: other}); !strings.Contains(got.Fault, "expired") || !got.Refused {
 			t.Errorf("an expired ticket: %+v", got)
 		}
 		s1.skew.Store(int64(40 * 24 * time.Hour))
@@ -166,6 +172,13 @@ func TestTicketText(t *testing.T) {
 		x := good
 		change(&x)
 		bad[name] = x.Text()
+	}
+	for i := range good.Text() { // a slip anywhere
+		s := []byte(good.Text())
+		if s[i]++; s[i] == 'z'+1 {
+			s[i] = 'a'
+		}
+		bad[fmt.Sprint("a slip at ", i)] = string(s)
 	}
 	for name, s := range bad {
 		if _, err := ParseTicket(s); err == nil {

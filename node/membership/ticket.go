@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -33,22 +34,36 @@ const (
 	ticketPrefix = "alliance-ticket-1-"
 	maxTicket    = 8 << 10
 	maxDoors     = 8
+	ticketCheck  = 4 // bytes at the end of the text that show a slip
 )
 
-// Text is the ticket as people pass it on: one word.
+const labelTicket crypto.Label = "ticket-check"
+
+// Text is the ticket as people pass it on: one word. Its last bytes are the
+// beginning of a hash of the others, so that a slip is seen at once.
 func (t Ticket) Text() string {
-	return ticketPrefix + base64.RawURLEncoding.EncodeToString(protocol.Encode(t))
+	b := protocol.Encode(t)
+	return ticketPrefix + base64.RawURLEncoding.EncodeToString(append(b, checkOf(b)...))
+}
+
+func checkOf(b []byte) []byte {
+	h := crypto.Sum(labelTicket, crypto.Hash{}, b)
+	return h[:ticketCheck]
 }
 
 // ParseTicket reads a ticket's text; white space around it is allowed.
 func ParseTicket(s string) (Ticket, error) {
-	bad := errors.New("this is no ticket, or a part of it is missing: copy the whole line that begins with " + ticketPrefix)
+	bad := errors.New("this is no ticket, or a part of it is mistyped or missing: copy the whole line that begins with " + ticketPrefix)
 	body, ok := strings.CutPrefix(strings.TrimSpace(s), ticketPrefix)
 	if !ok || len(body) > 2*maxTicket {
 		return Ticket{}, bad
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(body)
-	if err != nil {
+	if err != nil || len(b) < ticketCheck {
+		return Ticket{}, bad
+	}
+	b, check := b[:len(b)-ticketCheck], b[len(b)-ticketCheck:]
+	if !bytes.Equal(check, checkOf(b)) {
 		return Ticket{}, bad
 	}
 	t, err := protocol.Decode[Ticket](b, maxTicket)

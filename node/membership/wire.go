@@ -81,7 +81,9 @@ type EnrolRequest struct {
 	From  uint64         `cbor:"5,keyasint,omitempty"`
 }
 
-// EnrolAnswer says "pending", or hands out the register.
+// EnrolAnswer says "pending", or hands out the register, or says in Fault why
+// neither. Refused is set where asking again with this ticket and request does
+// not help.
 type EnrolAnswer struct {
 	Pending bool     `cbor:"1,keyasint,omitempty"`
 	Leaves  [][]byte `cbor:"2,keyasint,omitempty"`
@@ -89,7 +91,8 @@ type EnrolAnswer struct {
 	Size    uint64   `cbor:"4,keyasint,omitempty"` // of the newest note
 	Fault   string   `cbor:"5,keyasint,omitempty"`
 	// Peers tells where the secretariat's nodes listen for members.
-	Peers []PeerAddrs `cbor:"6,keyasint,omitempty"`
+	Peers   []PeerAddrs `cbor:"6,keyasint,omitempty"`
+	Refused bool        `cbor:"7,keyasint,omitempty"`
 }
 
 // PeerAddrs is where a node can be reached.
