@@ -145,10 +145,15 @@ func (s *Store) lead() {
 	}
 	s.round()
 	c.turn.Unlock()
+	c.pass()
+}
+
+// pass sees to what came while somebody was writing, since whoever brought it
+// left it to him. Called after the turn was given up.
+func (c *committer) pass() {
 	c.q.Lock()
-	more := len(c.q.jobs) > 0
-	c.q.Unlock()
-	if more {
+	defer c.q.Unlock()
+	if len(c.q.jobs) > 0 {
 		c.poke()
 	}
 }
@@ -197,6 +202,7 @@ func (s *Store) run() {
 		if closed {
 			return
 		}
+		c.pass()
 		select {
 		case <-c.wake:
 		case <-retry.C: // for files that are to be opened again, and to trim
