@@ -205,8 +205,9 @@ type Amendment struct {
 	Staff   string
 }
 
-// Amend sends an amendment to all addressees of the referral, each part to
-// those who read it when it was sent, less those from whom it is now withheld.
+// Amend sends an amendment to all addressees of the referral: the summary to
+// each, every other part to those who read it when it was sent, less those from
+// whom it is now withheld and those whose leg is over.
 func (b *Book) Amend(ctx context.Context, a Amendment) (Result, error) {
 	const what = "amend referral"
 	reg := b.o.Register()
@@ -282,20 +283,19 @@ func (b *Book) readersOf(x *index, f *folded) (referral.Readers, error) {
 	return referral.Readers{Case: union(recipients), Identity: others(referral.SectionIdentity), Evidence: others(referral.SectionEvidence)}, nil
 }
 
-// narrow takes from identity and evidence those they are withheld from now.
-//
-// One whose leg is over gets no more of the child's identity, nor evidence.
+// narrow takes from each part those it is withheld from now, and those whose
+// leg is over: who declined learns that something changed, and no more.
 func narrow(r referral.Readers, p referral.Parts, f referral.Referral) referral.Readers {
 	over := func(o protocol.OrgID) bool {
 		l, ok := f.Leg(o)
-		return ok && slices.Contains([]referral.State{referral.Declined, referral.Returned, referral.Withdrawn, referral.Closed, referral.Void}, l.State)
+		return ok && l.State.Over()
 	}
 	without := func(part string, list []protocol.OrgID) []protocol.OrgID {
 		return slices.DeleteFunc(list, func(o protocol.OrgID) bool {
 			return over(o) || slices.ContainsFunc(p.Case.Legal.Withheld, func(w referral.Withheld) bool { return w.Part == part && w.Organisation == o })
 		})
 	}
-	r.Identity, r.Evidence = without("identity", r.Identity), without("evidence", r.Evidence)
+	r.Case, r.Identity, r.Evidence = without("case", r.Case), without("identity", r.Identity), without("evidence", r.Evidence)
 	return r
 }
 

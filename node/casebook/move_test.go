@@ -145,6 +145,39 @@ func TestAmend(t *testing.T) {
 	}
 }
 
+// TestAmendAfterDecline: who declined, or whose leg was closed, learns that
+// something changed and gets no further part of the case; who acts gets all.
+func TestAmendAfterDecline(t *testing.T) {
+	w := usual(t)
+	r := w.send(ngo, draft(t, "normal"))
+	code := string(r.Code)
+	w.move(shelter, r, "", &referral.Decline{Reason: "no-capacity", Instead: "none-known"})
+	for i, again := range []string{"declined", "closed"} {
+		request := "A place for two nights (invented), " + again
+		got, err := amend(w, r, `{"case": {"request": "`+request+`"}, "identity": {"address": "`+again+` Example Street"}}`)
+		if err != nil {
+			t.Fatal(again, err)
+		}
+		for _, part := range got.Parts {
+			if part.Part != "summary" && slices.ContainsFunc(part.Readers, func(o Organisation) bool { return o.Name == shelter }) {
+				t.Errorf("%s: %s went to who does not act", again, part.Part)
+			}
+		}
+		v := w.show(shelter, code)
+		if len(v.Versions) != i+2 || v.Versions[i+1].Parts.Case != nil || v.Versions[i+1].Parts.Identity != nil || v.Parts.Case == nil || strings.Contains(v.Parts.Case.Request, again) {
+			t.Errorf("%s: the shelter has %d versions, the newest with %+v", again, len(v.Versions), v.Versions[len(v.Versions)-1].Parts)
+		}
+		for _, who := range []string{ngo, police} {
+			if v := w.show(who, code); v.Parts.Case == nil || v.Parts.Case.Request != request {
+				t.Errorf("%s: %s does not have the change", again, who)
+			}
+		}
+		if i == 0 {
+			w.move(ngo, r, shelter, &referral.Close{NextStep: "ask another shelter (invented)"})
+		}
+	}
+}
+
 // TestAmendKeepsAll: an amendment of one field leaves every other one as it is.
 func TestAmendKeepsAll(t *testing.T) {
 	w := usual(t)

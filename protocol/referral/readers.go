@@ -13,7 +13,8 @@ import (
 // nil:
 //
 //   - every reader is a recipient or a watcher; the case part goes to all
-//     recipients; watchers read the summary alone
+//     recipients, an amendment's to those whose leg is not over; watchers read
+//     the summary alone
 //   - evidence goes to police and to hotlines only
 //   - police services are asked of police
 //   - no part goes to a body it is withheld from, nor to one the alleged
@@ -31,7 +32,7 @@ func ValidateAddressing(p Parts, r Readers, member func(protocol.OrgID) (class p
 			c.fault(fmt.Sprintf("summary.recipients[%d].services", i), RulePoliceService, "asks a body that is not police for what only police can do")
 		}
 	}
-	if !slices.Equal(sorted(r.Case), sorted(recipients)) {
+	if p.Summary.Amends == nil && !slices.Equal(sorted(r.Case), sorted(recipients)) {
 		c.fault("readers.case", RuleReaders, "the case part goes to all recipients and to no one else")
 	}
 	sets := r.Sets(Audience(p))

@@ -31,6 +31,16 @@ const (
 // Open reports whether anything may still be said about the leg.
 func (s State) Open() bool { return s != Closed && s != Void }
 
+// Over reports whether the recipient acts no more: it gets no further part of
+// the case.
+func (s State) Over() bool {
+	switch s {
+	case Declined, Returned, Withdrawn, Closed, Void:
+		return true
+	}
+	return false
+}
+
 // Role is a side of a leg.
 type Role uint8
 

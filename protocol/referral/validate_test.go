@@ -234,6 +234,18 @@ func TestAddressing(t *testing.T) {
 	}
 }
 
+// An amendment's case part may go to fewer, never to others.
+func TestAddressingAmendment(t *testing.T) {
+	p, r := file(t, "normal.json")
+	p.Summary.Amends = &Amends{rid(1), []string{"case.request"}, "invented"}
+	r.Case = r.Case[:1]
+	if err := ValidateAddressing(p, r, classes); err != nil {
+		t.Error(err)
+	}
+	r.Case = append(r.Case, commission)
+	expect(t, "case to a watcher", ValidateAddressing(p, r, classes), "readers.case", RuleReaders)
+}
+
 func TestBarred(t *testing.T) {
 	p, _ := file(t, "normal.json")
 	if got := p.Barred(); len(got) != 0 {
