@@ -114,10 +114,20 @@ const (
 	maxComplaints  = 1000
 )
 
-// loadBook fills the casebook after an unlock.
-func (n *Node) loadBook(ctx context.Context) {
-	if err := n.book.Load(ctx, nil); err != nil && ctx.Err() == nil {
-		n.log.Warn("cases are not all listed", "err", err)
+// loadBook fills the casebook after each unlock.
+func (n *Node) loadBook(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-n.load:
+		}
+		if n.Locked() {
+			continue // again
+		}
+		if err := n.book.Load(ctx, nil); err != nil && !errors.Is(err, casebook.ErrLocked) && ctx.Err() == nil {
+			n.log.Warn("cases are not all listed", "err", err)
+		}
 	}
 }
 

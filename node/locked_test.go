@@ -1,13 +1,18 @@
 package node
 
 import (
+	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/national-alliance/alliance/crypto/keyfile"
+	"github.com/national-alliance/alliance/crypto/seal"
 	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/node/casebook"
+	"github.com/national-alliance/alliance/node/replica"
 	"github.com/national-alliance/alliance/protocol"
 )
 
@@ -123,4 +128,75 @@ func TestLockedNode(t *testing.T) {
 	if beta.Locked() {
 		t.Error("a wrong passphrase locked it")
 	}
+}
+
+// A node that is locked again has put everything away: the identity, the feed
+// keys that it opened, the lists; it keeps and vouches for what comes, and
+// unlocked it shows all.
+func TestLockAgain(t *testing.T) {
+	t.Parallel()
+	a, sec := opened(t)
+	alpha, beta := a.enrol("alpha", protocol.ClassNGO, "ngo"), a.enrol("beta", protocol.ClassNGO, "ngo")
+	ctx := t.Context()
+	refer := func() {
+		t.Helper()
+		if _, err := alpha.refer(ctx, referTo("Example beta")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refer()
+	until(t, "the referral shown", func() bool { return beta.sees(t) == 1 && outstanding(t, alpha) == 0 })
+	feed := feedIDOf(t, beta, "Example alpha")
+	for _, n := range []*running{alpha, beta} {
+		rec, err := n.store.Record(feed, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := n.rep.Open(rec); err != nil || len(got) == 0 {
+			t.Fatalf("%d sections open: %v", len(got), err)
+		}
+		if err := n.Lock(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := n.rep.Open(rec); !errors.Is(err, replica.ErrLocked) || got != nil {
+			t.Errorf("locked, it opens %d sections: %v", len(got), err)
+		}
+		if kind, text := problem(n.client().Do(ctx, "GET", "/referrals", nil, nil)); kind != api.Locked {
+			t.Errorf("locked, it lists: %s %q", kind, text)
+		}
+		if s := n.status(t); !s.Locked {
+			t.Error("it does not say that it is locked")
+		}
+	}
+	// The feed keys that it had opened are gone too: with an identity that does
+	// not open them, nothing opens.
+	stranger, err := seal.GenerateIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []*running{alpha, beta} {
+		rec, err := n.store.Record(feed, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.ring.set([]keyfile.ReadingKey{{Identity: stranger}})
+		if got, err := n.rep.Open(rec); err == nil && slices.ContainsFunc(got, func(o replica.Opened) bool { return o.Err == nil }) {
+			t.Error("it opens a record by what it should have forgotten")
+		}
+		if err := n.Lock(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if sent, err := alpha.rep.Send(ctx, example(beta, sec)); !errors.Is(err, replica.ErrLocked) {
+		t.Errorf("locked, it seals: %+v %v", sent, err)
+	}
+	if err := alpha.Unlock(passphrase); err != nil {
+		t.Fatal(err)
+	}
+	refer()
+	until(t, "the locked node vouches", func() bool { return outstanding(t, alpha) == 0 })
+	if err := beta.Unlock(passphrase); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "both shown", func() bool { return alpha.sees(t) == 2 && beta.sees(t) == 2 })
 }

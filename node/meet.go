@@ -14,6 +14,8 @@ type meetings struct {
 	mu    sync.Mutex
 	sizes map[protocol.NodeID]uint64
 	under map[protocol.NodeID]context.CancelFunc
+
+	running sync.WaitGroup
 }
 
 func (m *meetings) told(id protocol.NodeID, size uint64) {
@@ -27,15 +29,13 @@ const meetWait = 10 * time.Second
 
 // meet takes a peer's newer register before its records: that an author was
 // suspended would come too late for what is vouched for by then.
-func (n *Node) meet(p protocol.Node) {
+func (n *Node) meet(ctx context.Context, p protocol.Node) {
 	n.reg.Follow(p.ID)
-	n.mu.Lock()
-	ctx, cancel := context.WithCancel(n.ctx)
-	n.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
 	n.meets.mu.Lock()
 	n.meets.under[p.ID] = cancel
 	n.meets.mu.Unlock()
-	go func() {
+	n.meets.running.Go(func() {
 		defer cancel()
 		n.abreast(ctx, p.ID)
 		n.meets.mu.Lock()
@@ -43,7 +43,7 @@ func (n *Node) meet(p protocol.Node) {
 		if ctx.Err() == nil {
 			n.rep.OnConnect(p)
 		}
-	}()
+	})
 }
 
 // part is meet's end.

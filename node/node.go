@@ -79,9 +79,9 @@ type Node struct {
 	doors    *transport.Enrolment
 	inviting int                                 // tickets being opened: the door stays open for them
 	knock    map[protocol.NodeID]membership.Door // doors of the secretariat's other nodes
-	ctx      context.Context                     // of Run
+	load     chan struct{}                       // the book is to be filled
 
-	outside    string               // why this node is no member yet
+	outside    error                // why this node is no member yet
 	complaints []replica.Complaint  // what readers reported of our records
 	handedOver []keyfile.ReadingKey // not saved under a passphrase yet
 
@@ -90,7 +90,8 @@ type Node struct {
 
 // New opens a node's folder. Nothing listens or runs yet.
 func New(dir string, o Options) (*Node, error) {
-	n := &Node{dir: dir, now: o.Now, log: o.Log, ready: make(chan struct{}), stir: make(chan struct{}, 1), named: make(chan *register.State, 1), knock: map[protocol.NodeID]membership.Door{},
+	n := &Node{dir: dir, now: o.Now, log: o.Log, ready: make(chan struct{}), stir: make(chan struct{}, 1), load: make(chan struct{}, 1),
+		named: make(chan *register.State, 1), knock: map[protocol.NodeID]membership.Door{},
 		meets: meetings{sizes: map[protocol.NodeID]uint64{}, under: map[protocol.NodeID]context.CancelFunc{}}}
 	if n.now == nil {
 		n.now = time.Now
@@ -194,16 +195,14 @@ func raftPath(dir string) string  { return filepath.Join(dir, "raft") }
 // Run joins, where that is still to be done, and then runs until ctx ends.
 func (n *Node) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	n.mu.Lock()
-	n.ctx = ctx
-	n.mu.Unlock()
 	g.Go(func() error { return n.api.Run(ctx) })
 	if n.reg.State() == nil {
 		var j joining
 		if err := readJSON(joiningPath(n.dir), &j); err != nil {
 			return fmt.Errorf("run node: this folder has no register and no request to join: %w", err)
 		}
-		if err := enter(ctx, j, n.reg, callDoor, n.learn, n.waits); err != nil {
+		e := entrance{joining: j, reg: n.reg, call: callDoor, learn: n.learn, waiting: n.waits, pause: time.Second}
+		if err := e.enter(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -216,7 +215,7 @@ func (n *Node) Run(ctx context.Context) error {
 		os.Remove(joiningPath(n.dir))
 		n.log.Info("this node is a member now")
 	}
-	if err := n.compose(); err != nil {
+	if err := n.compose(ctx); err != nil {
 		return fmt.Errorf("run node: %w", err)
 	}
 	if n.cfg.PassphraseFile != "" {
@@ -228,10 +227,14 @@ func (n *Node) Run(ctx context.Context) error {
 		return fmt.Errorf("run node: %w", err)
 	}
 	close(n.ready)
+	if !n.Locked() { // before there was a book
+		n.unlocked()
+	}
 	n.log.Info("serving", "node", n.id.Node.Short(), "addrs", n.tr.Addrs())
 	g.Go(func() error { return n.reg.Run(ctx) })
 	g.Go(func() error { return n.rep.Run(ctx) })
 	g.Go(func() error { return n.book.Run(ctx) })
+	g.Go(func() error { return n.loadBook(ctx) })
 	if n.group != nil {
 		g.Go(func() error { return n.group.Run(ctx) })
 		g.Go(func() error { return n.nameVoters(ctx) })
@@ -251,15 +254,16 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) waits(why error) {
 	n.mu.Lock()
 	was := n.outside
-	n.outside = why.Error()
+	n.outside = why
 	n.mu.Unlock()
-	if was != why.Error() {
+	if was == nil || was.Error() != why.Error() {
 		n.log.Info("not a member yet", "state", why.Error())
 	}
 }
 
-// compose makes what needs a register.
-func (n *Node) compose() (err error) {
+// compose makes what needs a register. What peers' connecting starts ends with
+// ctx.
+func (n *Node) compose(ctx context.Context) (err error) {
 	n.rep, err = replica.New(replica.Options{Org: n.id.Org, Node: n.id.Node, Key: n.keys.Author, Disk: recordDisk{n.store}, Net: connections{n},
 		Keys: n.ring, Members: func() replica.Members { return n.reg.State() }, Random: random, Now: n.now, Log: n.log,
 		HeadWait: n.cfg.HeadWait.Duration, RepairEvery: n.cfg.RepairEvery.Duration, OnRecord: n.onRecord, OnAhead: n.reg.Follow,
@@ -289,7 +293,7 @@ func (n *Node) compose() (err error) {
 	t.Serve(replica.ProtoFetch, n.blame(n.rep.ServeFetch))
 	t.Serve(replica.ProtoReceipt, n.blame(n.rep.ServeReceipt))
 	t.Serve(membership.ProtoRegister, n.blame(n.reg.Serve))
-	t.Notify(n.meet, n.part)
+	t.Notify(func(p protocol.Node) { n.meet(ctx, p) }, n.part)
 	if n.sign.IsZero() {
 		return nil
 	}
@@ -330,6 +334,10 @@ func (n *Node) Close() error {
 	}
 	if n.tr != nil {
 		n.tr.Close()
+	}
+	n.meets.running.Wait()
+	if n.ring != nil {
+		n.Lock() // no key stays in memory longer than it serves
 	}
 	if n.group != nil {
 		n.group.Close()
@@ -387,16 +395,36 @@ func (n *Node) unlockFrom(path string) error {
 	return n.Unlock(p)
 }
 
+// unlocked opens what was kept sealed. Before the node is a member there is
+// nothing, and Run calls it again.
 func (n *Node) unlocked() {
-	if n.rep == nil {
+	if n.member() != nil {
 		return
 	}
 	n.book.Unlock()
 	n.rep.Unlocked()
+	select {
+	case n.load <- struct{}{}:
+	default:
+	}
+}
+
+// Lock puts the reading identity away, and with it all that it opened: lists
+// and feed keys. Records are kept and passed on. An identity that was handed
+// over and is not saved yet would be lost, so that it stays.
+func (n *Node) Lock() error {
 	n.mu.Lock()
-	ctx := n.ctx
+	unsaved := len(n.handedOver) > 0
 	n.mu.Unlock()
-	go n.loadBook(ctx)
+	if unsaved {
+		return errors.New("lock: the reading identity that another node handed over is not saved here yet: nothing was changed; 'alliance unlock' sets the passphrase under which it is kept")
+	}
+	n.ring.set(nil)
+	if n.member() == nil {
+		n.book.Lock()
+		n.rep.Locked()
+	}
+	return nil
 }
 
 // Locked reports whether the reading identity is still closed.
