@@ -202,7 +202,10 @@ func diskFault(err error) bool {
 }
 
 func unlockError(err error) error {
+	_, ours := errors.AsType[*api.Error](err)
 	switch {
+	case ours:
+		return err
 	case errors.Is(err, keyfile.ErrPassphrase):
 		return api.Errorf(api.Refused, "the passphrase does not open the reading identity; nothing was changed; records are kept and passed on meanwhile: try again")
 	case errors.Is(err, keyfile.ErrExposed), errors.Is(err, keyfile.ErrDamaged):

@@ -143,8 +143,8 @@ func (n *Node) saveHandedOver(passphrase string) error {
 	if len(keys) == 0 {
 		return errors.New("unlock: nothing was handed over")
 	}
-	if passphrase == "" {
-		return errors.New("unlock: a passphrase is needed")
+	if err := CheckPassphrase(passphrase); err != nil {
+		return fmt.Errorf("unlock: %w; nothing was changed", err)
 	}
 	if err := keyfile.SaveReading(n.ring.path, keys, passphrase, n.cfg.ScryptWork); err != nil {
 		return err

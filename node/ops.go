@@ -338,7 +338,7 @@ func (n *Node) orgs(name string) ([]api.Org, error) {
 }
 
 func notReady() error {
-	return api.Errorf(api.Unavailable, "this node is not a member yet: its request waits for the secretariat's officers; it asks again by itself")
+	return api.Errorf(api.Unavailable, "this node is not a member yet: 'alliance status' says what the secretariat answered to its request")
 }
 
 func (n *Node) invite(ctx context.Context, in api.Invitation) (api.Ticket, error) {

@@ -1,14 +1,15 @@
 package node
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/crypto/keyfile"
 	"github.com/national-alliance/alliance/crypto/seal"
+	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/node/membership"
 	"github.com/national-alliance/alliance/node/store"
 	"github.com/national-alliance/alliance/protocol"
@@ -29,6 +30,18 @@ type Founding struct {
 	// scrypt's work factor, 0 for the default.
 	Passphrase string
 	Work       int
+}
+
+// MinPassphrase is how many characters a new passphrase has at least.
+const MinPassphrase = 12
+
+// CheckPassphrase says what is wrong with a new passphrase. Those that protect
+// a key already are not held to it.
+func CheckPassphrase(p string) error {
+	if n := utf8.RuneCountInString(p); n < MinPassphrase {
+		return api.Errorf(api.Invalid, "the passphrase has %d characters: a new one has at least %d", n, MinPassphrase)
+	}
+	return nil
 }
 
 // Prepare makes the folder of a new alliance's first node, with its keys, and
@@ -128,7 +141,6 @@ type Application struct {
 	Class      protocol.Class
 	Kind       string
 	Admins     []keyfile.SigningKey // their keys sign the request here
-	Others     []register.Member    // administrators whose keys are elsewhere sign with Sign
 	Threshold  int
 	Passphrase string
 	Work       int
@@ -157,7 +169,7 @@ func Apply(dir string, a Application, now time.Time) (fingerprint string, err er
 	if err != nil {
 		return fail(err)
 	}
-	members := a.Others
+	var members []register.Member
 	var sign []crypto.PrivateKey
 	for _, k := range a.Admins {
 		members = append(members, register.Member{Key: k.Key.Public(), Person: protocol.PersonID(k.Person)})
@@ -212,8 +224,8 @@ func registerKeys(k *keyfile.NodeKeys, checkpoint crypto.PrivateKey) register.No
 }
 
 func newReading(dir, passphrase string, work int) (recipient string, err error) {
-	if passphrase == "" {
-		return "", errors.New("a passphrase is needed for the reading identity: whoever opens the records types it")
+	if err := CheckPassphrase(passphrase); err != nil {
+		return "", err
 	}
 	id, err := seal.GenerateIdentity()
 	if err != nil {
@@ -229,72 +241,4 @@ func newCheckpointKey(dir string) (crypto.PrivateKey, error) {
 	}
 	// The file format names a person; a node's key is its own.
 	return k, keyfile.SaveSigning(checkpointKeyPath(dir), keyfile.SigningKey{Person: crypto.Hash(k.Public().ID()), Key: k}, "", 0)
-}
-
-// enter asks the doors of a ticket until the register has this node, and then
-// takes the register. waiting is told after each round what it waits for.
-func enter(ctx context.Context, j joining, reg *membership.Register, call func(context.Context, membership.Door, []byte) ([]byte, error), learn func([]membership.PeerAddrs), waiting func(error)) error {
-	wait := time.Second
-	for {
-		err := enterOnce(ctx, j, reg, call, learn)
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		waiting(err)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait):
-		}
-		wait = min(wait+time.Second, 10*time.Second)
-	}
-}
-
-var errPending = errors.New("the request is with the secretariat and waits for its officers")
-
-func enterOnce(ctx context.Context, j joining, reg *membership.Register, call func(context.Context, membership.Door, []byte) ([]byte, error), learn func([]membership.PeerAddrs)) error {
-	t, _, err := j.request(0)
-	if err != nil {
-		return err
-	}
-	var last error
-	for _, door := range t.Doors {
-		if last = enterBy(ctx, door, j, reg, call, learn); last == nil || errors.Is(last, errPending) {
-			return last
-		}
-	}
-	return last
-}
-
-func enterBy(ctx context.Context, door membership.Door, j joining, reg *membership.Register, call func(context.Context, membership.Door, []byte) ([]byte, error), learn func([]membership.PeerAddrs)) error {
-	var leaves [][]byte
-	for {
-		_, q, err := j.request(uint64(len(leaves)))
-		if err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		b, err := call(ctx, door, protocol.Encode(q))
-		cancel()
-		if err != nil {
-			return err
-		}
-		a, err := protocol.Decode[membership.EnrolAnswer](b, protocol.MaxFrame)
-		switch {
-		case err != nil:
-			return err
-		case a.Fault != "":
-			return errors.New(a.Fault)
-		case a.Pending:
-			return errPending
-		}
-		leaves = append(leaves, a.Leaves...)
-		learn(a.Peers)
-		if len(a.Notes) > 0 {
-			return reg.Enter(leaves, a.Notes)
-		}
-		if len(a.Leaves) == 0 {
-			return errors.New("the secretariat's node sent neither leaves nor a checkpoint")
-		}
-	}
 }

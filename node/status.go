@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -46,8 +47,11 @@ func (n *Node) Status() api.Status {
 	}
 	if s == nil {
 		n.mu.Lock()
-		if n.outside != "" {
-			out.Warnings = append(out.Warnings, "not a member yet: "+n.outside)
+		if n.outside != nil {
+			out.Answer = n.outside.Error()
+		}
+		if _, no := errors.AsType[refusal](n.outside); no {
+			out.State = "refused"
 		}
 		n.mu.Unlock()
 		return out

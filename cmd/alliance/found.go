@@ -17,6 +17,7 @@ import (
 	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
+	"github.com/national-alliance/alliance/protocol/vocab"
 )
 
 // genesisFile is the name of the founding operation beside the first node.
@@ -50,6 +51,9 @@ Officers and administrators are given as 'alliance key show' prints them. Withou
 			}
 			if len(genesis) > 0 {
 				return p.found(dir, genesis)
+			}
+			if err := fresh(dir); err != nil {
+				return err
 			}
 			if err := need(c, "title", "name", "officer", "threshold", "suspension", "admin", "admin-threshold"); err != nil {
 				return err
@@ -135,6 +139,32 @@ func (p *program) prepare(dir string, f node.Founding) error {
 	})
 }
 
+// fresh makes sure that a folder is no node's yet.
+func fresh(dir string) error {
+	if _, err := node.Identify(dir); kindOf(err) != api.NotFound {
+		return taken(dir, err)
+	}
+	genesis := filepath.Join(dir, genesisFile)
+	if _, err := os.Lstat(genesis); err == nil {
+		return hint(api.Errorf(api.Conflict, "%s holds an alliance that was prepared and is not founded yet: nothing was changed", dir),
+			"when all have signed %s, finish with 'alliance init --dir %s --genesis %s'; or choose another folder", genesis, dir, genesis)
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "keys", "node.key")); err == nil {
+		return hint(api.Errorf(api.Conflict, "%s holds a node's keys, and not whose they are: nothing was changed", dir), "choose another folder")
+	}
+	return nil
+}
+
+// taken is the error of a folder that is a node's, or may be: err is what
+// reading whose it is gave.
+func taken(dir string, err error) error {
+	if err != nil {
+		return err
+	}
+	return hint(api.Errorf(api.Conflict, "%s is a node's folder already: nothing was changed", dir),
+		"'alliance daemon --dir %s' runs its node; for another node choose another folder", dir)
+}
+
 // newKeys returns what takes back the keys of a folder that is not to be a
 // node's after all, so that the next try does not find them in its way. Keys
 // that were there before stay.
@@ -157,9 +187,18 @@ func (p *program) found(dir string, files []string) error {
 	if len(ops) != 1 || ops[0].op.Kind() != register.KindGenesis {
 		return usage("these are not the signed copies of one founding operation; nothing was changed")
 	}
+	if _, err := node.Identify(dir); kindOf(err) != api.NotFound {
+		return taken(dir, err)
+	}
 	network, err := node.Found(dir, ops[0].signed, time.Now())
-	if err != nil {
-		return hint(asInput(err), "'alliance op sign %s --key FILE' adds a signature; nothing was founded yet", files[0])
+	switch {
+	case errors.Is(err, register.ErrApprovals):
+		return hint(api.Errorf(api.Refused, "%v; nothing was founded yet", err), "'alliance op sign %s --key FILE' adds a signature", files[0])
+	case errors.Is(err, fs.ErrNotExist):
+		return hint(api.Errorf(api.NotFound, "%s was not prepared with 'alliance init', or not here: %v; nothing was founded", dir, err),
+			"run this where %s was made: its node's keys are there", genesisFile)
+	case err != nil:
+		return asInput(fmt.Errorf("%w; nothing was founded", err))
 	}
 	v := founded{Network: network.String(), Fingerprint: register.NetworkFingerprint(network), Done: true}
 	return p.show(v, func(w io.Writer) {
@@ -205,13 +244,15 @@ the newcomer send a request and admits nobody: officers sign for that.`,
 func (p *program) join() *cobra.Command {
 	var a node.Application
 	var ticket, class, of, pass, keyPass string
-	var keys, others []string
+	var keys []string
 	c := &cobra.Command{
 		Use:   "join --dir DIR --ticket FILE|WORD …",
 		Short: "make a newcomer's folder, and the request that its daemon will send",
 		Long: `Makes a node's folder and the request to join, signed by the newcomer's own
 administrators, and prints the fingerprint to compare by phone with the
 secretariat. 'alliance daemon' then sends the request and waits for the officers.
+Every administrator signs here, so all bring their key files. One who cannot be
+there is added afterwards, with 'alliance op draft admins'.
 
 With --node-of it asks for a further node of an organisation that is a member
 already; that organisation's administrators admit it, and its reading identity is
@@ -228,22 +269,25 @@ handed over by its other nodes.`,
 			if err := need(c, "ticket"); err != nil {
 				return err
 			}
+			if err := fresh(dir); err != nil {
+				return err
+			}
 			if a.Ticket, err = word(ticket); err != nil {
 				return err
+			}
+			if _, err := node.ParseTicket(a.Ticket); err != nil {
+				return usage("%v; nothing was made", err)
 			}
 			if of != "" {
 				return p.joinNode(dir, a, of, class)
 			}
-			if err := need(c, "name", "class", "threshold"); err != nil {
+			if err := need(c, "name", "class", "admin-key", "threshold"); err != nil {
 				return err
 			}
 			if a.Class, err = protocol.ParseClass(class); err != nil {
 				return usage("--class: %v", err)
 			}
-			if a.Kind == "" {
-				a.Kind = class
-			}
-			if a.Others, err = people(others); err != nil {
+			if a.Kind, err = orgKind(class, a.Kind); err != nil {
 				return err
 			}
 			for _, path := range keys {
@@ -268,14 +312,30 @@ handed over by its other nodes.`,
 	f.StringVar(&ticket, "ticket", "", "the ticket: the word itself, or a file that holds it")
 	f.StringVar(&a.Name, "name", "", "name of the organisation; it is never used again")
 	f.StringVar(&class, "class", "", "ngo, police or government; secretariat with --node-of")
-	f.StringVar(&a.Kind, "kind", "", "finer kind, such as helpline, sjpu, commission; the class where not given")
-	f.StringArrayVar(&keys, "admin-key", nil, "an administrator's key file, which signs the request; once for each")
-	f.StringArrayVar(&others, "admin", nil, "an administrator whose key is elsewhere, as 'alliance key show' prints it")
+	f.StringVar(&a.Kind, "kind", "", "finer kind, such as helpline, sjpu, cwc: a code that 'alliance codes organisation-kind' prints; ngo or police-unit where not given")
+	f.StringArrayVar(&keys, "admin-key", nil, "an administrator's key file, which signs the request; once for each, and all of them")
 	f.StringVar(&keyPass, "key-passphrase-file", "", "take the passphrase of the key files from this file's first line")
 	f.IntVar(&a.Threshold, "threshold", 0, "how many administrators must sign")
 	f.StringVar(&pass, "passphrase-file", "", "take the reading identity's passphrase from this file's first line; - is stdin")
 	f.StringVar(&of, "node-of", "", "ask for a further node of the organisation with this ID, 64 hex digits")
 	return c
+}
+
+// orgKind is the finer kind of a newcomer: a code of its class.
+func orgKind(class, kind string) (string, error) {
+	switch {
+	case kind == "" && class == "ngo":
+		return "ngo", nil
+	case kind == "" && class == "police":
+		return "police-unit", nil
+	case kind == "":
+		return "", hint(usage("--kind is missing"), "%s", codesOf(vocab.OrganisationKind))
+	case !vocab.Known(vocab.OrganisationKind, kind):
+		return "", hint(usage("--kind: %q is no code of the list %s; nothing was made", kind, vocab.OrganisationKind), "%s", codesOf(vocab.OrganisationKind))
+	case vocab.KindClass(kind) != class:
+		return "", hint(usage("--kind: %q is a kind of the class %s, not %s; nothing was made", kind, vocab.KindClass(kind), class), "%s", codesOf(vocab.OrganisationKind))
+	}
+	return kind, nil
 }
 
 // word takes a word as it is, or from the file that it names.
@@ -312,9 +372,6 @@ type joined struct {
 }
 
 func (p *program) apply(dir string, a node.Application) error {
-	if _, err := node.ParseTicket(a.Ticket); err != nil {
-		return usage("%v; nothing was made", err)
-	}
 	undo := newKeys(dir)
 	mark, err := node.Apply(dir, a, time.Now())
 	if err != nil {

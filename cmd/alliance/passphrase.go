@@ -11,14 +11,19 @@ import (
 	"golang.org/x/term"
 
 	"github.com/national-alliance/alliance/crypto/keyfile"
+	"github.com/national-alliance/alliance/node"
 )
 
 // passphrase takes a passphrase from a file's first line ("-": of stdin), or
 // asks at the terminal without showing it, twice where it is a new one. what
-// says what it is for.
+// says what it is for. A new one has [node.MinPassphrase] characters or more.
 func (p *program) passphrase(file, what string, isNew bool) (string, error) {
 	if file != "" {
-		return p.passphraseFile(file)
+		phrase, err := p.passphraseFile(file)
+		if err == nil && isNew {
+			err = longEnough(phrase)
+		}
+		return phrase, err
 	}
 	f, ok := p.in.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -30,15 +35,43 @@ func (p *program) passphrase(file, what string, isNew bool) (string, error) {
 		fmt.Fprintln(p.err)
 		return string(b), err
 	}
-	first, err := ask("Passphrase for " + what)
-	if err != nil || !isNew {
-		return first, err
+	return typed(ask, what, isNew)
+}
+
+// typed asks for a passphrase at a prompt.
+func typed(ask func(prompt string) (string, error), what string, isNew bool) (string, error) {
+	prompt := "Passphrase for " + what
+	if isNew {
+		prompt = fmt.Sprintf("New passphrase for %s (at least %d characters; six words are good)", what, node.MinPassphrase)
+	}
+	first, err := ask(prompt)
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read passphrase: %w", err)
+	case first == "":
+		return "", usage("no passphrase was typed; nothing was changed")
+	case !isNew:
+		return first, nil
+	}
+	if err := longEnough(first); err != nil {
+		return "", err
 	}
 	again, err := ask("The same again")
-	if err == nil && again != first {
-		err = usage("the two passphrases differ; nothing was written")
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("read passphrase: %w", err)
+	case again != first:
+		return "", usage("the two passphrases differ; nothing was written")
 	}
-	return first, err
+	return first, nil
+}
+
+// longEnough refuses a new passphrase that could be guessed.
+func longEnough(phrase string) error {
+	if err := node.CheckPassphrase(phrase); err != nil {
+		return hint(usage("%v; nothing was written", err), "six words that have nothing to do with each other are easy to keep and hard to guess")
+	}
+	return nil
 }
 
 func (p *program) passphraseFile(file string) (string, error) {

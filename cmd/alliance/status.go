@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/national-alliance/alliance/node"
 	"github.com/national-alliance/alliance/node/api"
 )
 
@@ -42,6 +43,9 @@ func (p *program) showStatus(s api.Status) error {
 		if s.Title != "" {
 			fmt.Fprintf(w, "network\t%s (%s) %s\n", s.Title, s.Mode, brief(s.Network))
 		}
+		if s.Answer != "" {
+			fmt.Fprintf(w, "the request to join\t%s\n", clean(s.Answer))
+		}
 		fmt.Fprintf(w, "reading identity\t%s\n", lockWord(s.Locked))
 		if s.Register.Size > 0 {
 			fmt.Fprintf(w, "checkpoint\t%d leaves, root %s, newest of %s\n", s.Register.Size, brief(s.Register.Root), day(s.Register.Time))
@@ -73,7 +77,7 @@ func (p *program) showStatus(s api.Status) error {
 			if !x.Connected {
 				state = "away"
 				if x.Error != "" {
-					state += ": " + x.Error
+					state += ": " + clean(node.Brief(x.Error))
 				}
 			}
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", x.Name, brief(x.Node), state, day(x.Synced))

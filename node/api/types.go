@@ -17,7 +17,8 @@ type Status struct {
 	Name         string         `json:"name,omitempty"`
 	Class        string         `json:"class,omitempty"`
 	Node         string         `json:"node"`
-	State        string         `json:"state"` // pending, serving, replaced
+	State        string         `json:"state"`            // pending, refused, serving, replaced
+	Answer       string         `json:"answer,omitempty"` // of the secretariat, while this node is no member
 	Locked       bool           `json:"locked"`
 	Warnings     []string       `json:"warnings,omitempty"`
 	Register     RegisterStatus `json:"register"`
