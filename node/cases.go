@@ -3,11 +3,16 @@ package node
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/node/casebook"
+	"github.com/national-alliance/alliance/node/config"
 	"github.com/national-alliance/alliance/node/replica"
 	"github.com/national-alliance/alliance/protocol"
+	"github.com/national-alliance/alliance/protocol/alert"
+	"github.com/national-alliance/alliance/protocol/referral"
+	"github.com/national-alliance/alliance/protocol/vocab"
 )
 
 // records is the replica as the casebook sees it.
@@ -152,11 +157,28 @@ func answer[T any](v T, err error) (T, error) {
 	var e *casebook.Error
 	if errors.As(err, &e) {
 		for _, f := range e.Faults {
-			out.Faults = append(out.Faults, f.Field+" ("+string(f.Rule)+"): "+f.Message)
+			out.Faults = append(out.Faults, f.Field+" ("+string(f.Rule)+"): "+f.Message+remedy(f))
 		}
 		for _, f := range e.Findings {
-			out.Faults = append(out.Faults, f.String())
+			text := f.String()
+			if f.Rule == alert.RuleCategory {
+				text += codesOf(vocab.AlertCategory)
+			}
+			out.Faults = append(out.Faults, text)
 		}
 	}
 	return v, out
 }
+
+// remedy says where what a fault asks for is to be found.
+func remedy(f referral.Fault) string {
+	switch list, ofList := strings.CutPrefix(f.Message, "is no code of the list "); {
+	case f.Rule == referral.RuleKnownCode && ofList:
+		return codesOf(vocab.List(list))
+	case f.Rule == referral.RuleRequired && strings.HasPrefix(f.Field, "summary.sender."):
+		return ": set it once, as " + strings.TrimPrefix(f.Field, "summary.sender.") + " under [desk] in " + config.FileName + ", and start the node again"
+	}
+	return ""
+}
+
+func codesOf(l vocab.List) string { return ": 'alliance codes " + string(l) + "' prints them" }
