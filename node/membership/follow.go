@@ -259,51 +259,85 @@ func (r *Register) contradicted(have *register.State, note []byte) error {
 }
 
 // fetchFrom fetches the leaves after a register and the notes that lead to a
-// peer's head, and accepts them.
+// peer's head, and accepts them. The notes come first: without a majority of
+// the signers that this node knows, no leaf is asked for.
 func (r *Register) fetchFrom(ctx context.Context, n protocol.NodeID, have *register.State, head Answer) (s *register.State, leaves, notes [][]byte, err error) {
+	fail := func(err error) (*register.State, [][]byte, [][]byte, error) { return nil, nil, nil, err }
 	c, err := register.ParseCheckpoint(head.Notes[0])
 	if err != nil {
-		return nil, nil, nil, err
+		return fail(err)
 	}
 	if c.Size != head.Size || c.Network != r.o.Pinned {
-		return nil, nil, nil, errors.New("the peer's note is not of its head")
+		return fail(errors.New("the peer's note is not of its head"))
 	}
-	size, pages := 0, 0
-	for at, tried := have.Size(), have; at < head.Size; pages++ {
-		a, err := r.ask(ctx, n, Request{Ask: AskRange, From: at, To: head.Size})
+	between := func() error {
+		a, err := r.ask(ctx, n, Request{Ask: AskNotes, From: have.Size(), To: head.Size})
 		if err != nil {
-			return nil, nil, nil, err
+			return err
 		}
-		if len(a.Leaves) == 0 || uint64(len(a.Leaves)) > head.Size-at {
-			return nil, nil, nil, errors.New("the peer does not give out the leaves that its head covers")
+		if notes = a.Notes; len(notes) == 0 {
+			return errors.New("the peer gives out no note that leads to its head")
+		}
+		if _, err := have.Leads(notes[0]); err != nil {
+			return err
+		}
+		c, err := register.ParseCheckpoint(notes[len(notes)-1])
+		if err == nil && (c.Size <= have.Size() || c.Size > head.Size) {
+			err = errors.New("the peer's notes do not lead to its head")
+		}
+		head.Size = c.Size
+		return err
+	}
+	notes = head.Notes
+	_, err = have.Leads(notes[0])
+	walked := errors.Is(err, register.ErrSigners)
+	if walked {
+		err = between()
+	}
+	if err != nil {
+		return fail(err)
+	}
+	if leaves, err = r.fetchLeaves(ctx, n, have, head.Size); err != nil {
+		return fail(err)
+	}
+	s, leaves, err = accept(have, leaves, notes)
+	if errors.Is(err, register.ErrSigners) && !walked {
+		if err := between(); err != nil {
+			return fail(err)
+		}
+		s, leaves, err = accept(have, leaves, notes)
+	}
+	return s, leaves, notes, err
+}
+
+// fetchLeaves fetches the leaves from a register to a size.
+func (r *Register) fetchLeaves(ctx context.Context, n protocol.NodeID, have *register.State, to uint64) (leaves [][]byte, err error) {
+	size, pages := 0, 0
+	for at, tried := have.Size(), have; at < to; pages++ {
+		a, err := r.ask(ctx, n, Request{Ask: AskRange, From: at, To: to})
+		if err != nil {
+			return nil, err
+		}
+		if len(a.Leaves) == 0 || uint64(len(a.Leaves)) > to-at {
+			return nil, errors.New("the peer does not give out the leaves that its head covers")
 		}
 		for _, l := range a.Leaves {
 			size += len(l)
 		}
 		if size > catchBytes {
-			return nil, nil, nil, fmt.Errorf("the peer's leaves are more than %d MB", catchBytes>>20)
+			return nil, fmt.Errorf("the peer's leaves are more than %d MB", catchBytes>>20)
 		}
 		leaves = append(leaves, a.Leaves...)
 		at += uint64(len(a.Leaves))
-		if at < head.Size || pages > 0 {
+		if at < to || pages > 0 {
 			// Each page is tried before the next is fetched, so that a peer
 			// cannot fill this node's memory with leaves that are none.
 			if tried, err = register.Replay(tried, a.Leaves); err != nil {
-				return nil, nil, nil, err
+				return nil, err
 			}
 		}
 	}
-	notes = head.Notes
-	s, leaves, err = accept(have, leaves, notes)
-	if errors.Is(err, register.ErrSigners) {
-		a, e := r.ask(ctx, n, Request{Ask: AskNotes, From: have.Size(), To: head.Size})
-		if e != nil {
-			return nil, nil, nil, e
-		}
-		notes = a.Notes
-		s, leaves, err = accept(have, leaves, notes)
-	}
-	return s, leaves, notes, err
+	return leaves, nil
 }
 
 // accept is register.Accept for as many of the leaves as the newest note

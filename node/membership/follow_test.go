@@ -2,6 +2,7 @@ package membership
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"slices"
 	"strings"
@@ -9,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
 )
@@ -346,6 +350,12 @@ func TestAttackLyingPeers(t *testing.T) {
 			return &Answer{Leaves: out}
 		}
 		fakeNote := []byte(strings.Replace(string(good), "\n"+sizeText(at.Size())+"\n", "\n"+sizeText(huge)+"\n", 1))
+		newer := register.Leaf{Time: at.Time() + 1, Op: protocol.Encode(map[int]any{1: 2, 3: 99})}.Encode()
+		if _, err := register.Apply(at, newer); !errors.Is(err, register.ErrUpgrade) {
+			t.Fatal(err)
+		}
+		// The lone signer itself lies.
+		signed := signedNote(t, register.Checkpoint{Network: a.network, Size: huge, Root: at.Root()}, s1.id, key("S1 checkpoint"))
 		for name, lie := range map[string]func(q Request) *Answer{
 			"no note":         func(q Request) *Answer { return &Answer{Size: huge} },
 			"a note of less":  func(q Request) *Answer { return &Answer{Size: huge, Notes: [][]byte{good}} },
@@ -364,14 +374,42 @@ func TestAttackLyingPeers(t *testing.T) {
 			},
 			"leaves without end": func(q Request) *Answer {
 				if q.Ask == AskHead {
-					return &Answer{Size: huge, Notes: [][]byte{fakeNote}}
+					return &Answer{Size: huge, Notes: [][]byte{signed}}
 				}
 				return endless(q)
 			},
+			"leaves without end, a false note between": func(q Request) *Answer {
+				switch q.Ask {
+				case AskHead:
+					return &Answer{Size: huge, Notes: [][]byte{fakeNote}}
+				case AskNotes:
+					return &Answer{Notes: [][]byte{fakeNote}}
+				}
+				return endless(q)
+			},
+			"a note between that is beyond its head": func(q Request) *Answer {
+				switch q.Ask {
+				case AskHead:
+					return &Answer{Size: at.Size() + 1, Notes: [][]byte{[]byte(strings.Replace(string(good), "\n"+sizeText(at.Size())+"\n", "\n"+sizeText(at.Size()+1)+"\n", 1))}}
+				case AskNotes:
+					return &Answer{Notes: [][]byte{signed}}
+				}
+				return endless(q)
+			},
+			"an operation of a newer program": func(q Request) *Answer {
+				if q.Ask == AskHead {
+					return &Answer{Size: huge, Notes: [][]byte{fakeNote}}
+				}
+				return &Answer{Leaves: [][]byte{newer}, Notes: [][]byte{fakeNote}}
+			},
 		} {
+			leaves := 0
 			a.mu.Lock()
 			a.lies = func(to string, q Request) *Answer {
 				if to == "S1" {
+					if q.Ask == AskRange {
+						leaves++
+					}
 					return lie(q)
 				}
 				return nil
@@ -380,12 +418,41 @@ func TestAttackLyingPeers(t *testing.T) {
 			if err := n1.catchUp(t.Context(), s1.id); err == nil {
 				t.Errorf("%s: accepted", name)
 			}
+			if want := name == "leaves without end"; (leaves > 0) != want || leaves > 2 {
+				t.Errorf("%s: leaves were asked for %d times", name, leaves)
+			}
 			if n1.State() != at || n1.Fault() != nil {
 				t.Errorf("%s: something changed: %v", name, n1.Fault())
 			}
 		}
 	})
 }
+
+// signedNote is a note of a checkpoint that no register has.
+func signedNote(t *testing.T, c register.Checkpoint, id protocol.NodeID, k crypto.PrivateKey) []byte {
+	t.Helper()
+	public := k.Public()
+	text, err := note.NewEd25519VerifierKey(id.String(), public[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := note.NewVerifier(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := note.Sign(&note.Note{Text: c.Text()}, noteSigner{v, ed25519.NewKeyFromSeed(k.Seed())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+type noteSigner struct {
+	note.Verifier
+	key ed25519.PrivateKey
+}
+
+func (n noteSigner) Sign(msg []byte) ([]byte, error) { return ed25519.Sign(n.key, msg), nil }
 
 func sizeText(n uint64) string {
 	c := register.Checkpoint{Size: n}

@@ -123,6 +123,32 @@ func Accept(accepted *State, leaves [][]byte, notes ...[]byte) (*State, error) {
 	return s, nil
 }
 
+// Leads checks what a newer note needs before any of the leaves that it covers
+// are here: verified signatures of a majority of the signers named in this
+// state. A note without them may still be true, where the signers changed; then
+// a note in between leads to it, and the first of those passes here. [Accept]
+// checks the whole. The error wraps [ErrSigners], or says that it is no note of
+// this network, or [ErrShrinks] where it is not newer.
+func (s *State) Leads(msg []byte) (Checkpoint, error) {
+	c, sigs, err := s.open(msg)
+	if err != nil {
+		return Checkpoint{}, err
+	}
+	if c.Size <= s.Size() {
+		return Checkpoint{}, fmt.Errorf("checkpoint of %d leaves after %d: %w", c.Size, s.Size(), ErrShrinks)
+	}
+	named, have := s.signers.at(s.Size()), 0
+	for _, id := range named { // whether each is active is said by leaves to come
+		if slices.ContainsFunc(sigs, func(g note.Signature) bool { return g.Name == keyName(id) }) {
+			have++
+		}
+	}
+	if need := majority(len(named)); have < need {
+		return Checkpoint{}, fmt.Errorf("checkpoint of %d leaves: %d of the %d signatures needed from the signers named at size %d: %w", c.Size, have, need, s.Size(), ErrSigners)
+	}
+	return c, nil
+}
+
 // Replay applies leaves one after another. What it returns is not accepted
 // until a checkpoint says so (see [Accept]).
 func Replay(s *State, leaves [][]byte) (*State, error) {
