@@ -179,119 +179,6 @@ func set(q url.Values, key, value string) {
 	}
 }
 
-// referralView is of [casebook.ReferralView] what a person is shown as text.
-type referralView struct {
-	ID        string                `json:"id"`
-	Code      string                `json:"code"`
-	Direction string                `json:"direction"`
-	Sender    casebook.Organisation `json:"sender"`
-	Sent      string                `json:"sent"`
-	Parts     json.RawMessage       `json:"parts"`
-	Reads     []string              `json:"reads"`
-	Legs      []struct {
-		Organisation casebook.Organisation `json:"organisation"`
-		Hidden       bool                  `json:"hidden"`
-		State        string                `json:"state"`
-		Responsible  casebook.Organisation `json:"responsible"`
-		Late         []struct {
-			Name string `json:"name"`
-			Due  string `json:"due"`
-		} `json:"late"`
-		SeeFirst []string           `json:"see_first"`
-		Moves    []string           `json:"moves"`
-		Number   string             `json:"number"`
-		Delivery *casebook.Delivery `json:"delivery"`
-		History  []struct {
-			Author  casebook.Organisation `json:"author"`
-			Move    string                `json:"move"`
-			Time    string                `json:"time"`
-			To      string                `json:"to"`
-			Verdict string                `json:"verdict"`
-			Why     string                `json:"why"`
-			Body    json.RawMessage       `json:"body"`
-		} `json:"history"`
-	} `json:"legs"`
-	Access  casebook.Access `json:"access"`
-	Notices []string        `json:"notices"`
-}
-
-func (p *program) referralShow() *cobra.Command {
-	return &cobra.Command{
-		Use: "show ID", Short: "show a referral as this organisation may see it",
-		Long:    "Shows a referral: who reads and who keeps it, each recipient's leg with what may be done now, and the parts that\nthis organisation reads. Web addresses are written so that they cannot be followed.",
-		Example: "  alliance referral show 7K4M", Args: exactly("ID"),
-		RunE: func(c *cobra.Command, args []string) error {
-			raw, err := ask[json.RawMessage](c.Context(), p, "GET", "/referrals/"+url.PathEscape(args[0]), nil)
-			if err != nil || p.json {
-				return p.raw(raw, err)
-			}
-			var v referralView
-			if err := json.Unmarshal(raw, &v); err != nil {
-				return fmt.Errorf("show referral: read the node's answer: %w", err)
-			}
-			return p.show(v, func(w io.Writer) { v.print(w) })
-		},
-	}
-}
-
-// raw prints the node's own JSON on one line.
-func (p *program) raw(b []byte, err error) error {
-	if err != nil {
-		return err
-	}
-	var line bytes.Buffer
-	if err := json.Compact(&line, b); err != nil {
-		return fmt.Errorf("read the node's answer: %w", err)
-	}
-	_, err = fmt.Fprintln(p.out, line.String())
-	return err
-}
-
-func (v referralView) print(w io.Writer) {
-	fmt.Fprintf(w, "%s\t%s, from %s, sent %s\n", v.Code, v.Direction, v.Sender.Name, v.Sent)
-	fmt.Fprintf(w, "id\t%s\n", v.ID)
-	for _, n := range v.Notices {
-		fmt.Fprintf(w, "look at this\t%s\n", clean(n))
-	}
-	for _, part := range v.Access.Parts {
-		fmt.Fprintf(w, "%s\tread by %s\n", part.Part, dash(names(part.Readers)))
-	}
-	fmt.Fprintf(w, "kept sealed by\t%s\n", dash(names(v.Access.Custodians)))
-	for _, l := range v.Legs {
-		fmt.Fprintf(w, "\nto %s\t%s", l.Organisation.Name, l.State)
-		if l.Hidden {
-			fmt.Fprint(w, ", as it was sent: its replies go to the sender alone")
-		}
-		if l.Delivery != nil {
-			fmt.Fprintf(w, "; delivery: %s", l.Delivery.Stage)
-		}
-		fmt.Fprintln(w)
-		if l.Number != "" {
-			fmt.Fprintf(w, "  number\t%s\n", clean(l.Number))
-		}
-		for _, c := range l.Late {
-			fmt.Fprintf(w, "  late\t%s, due %s\n", c.Name, c.Due)
-		}
-		if len(l.SeeFirst) > 0 {
-			fmt.Fprintf(w, "  see first\t%s\n", strings.Join(l.SeeFirst, ", "))
-		}
-		for _, h := range l.History {
-			fmt.Fprintf(w, "  %s\t%s by %s", h.Time, h.Move, h.Author.Name)
-			if h.Why != "" {
-				fmt.Fprintf(w, " (%s: %s)", h.Verdict, clean(h.Why))
-			}
-			fmt.Fprintln(w)
-		}
-		if len(l.Moves) > 0 {
-			fmt.Fprintf(w, "  you may\t%s\n", strings.Join(l.Moves, ", "))
-		}
-	}
-	var parts bytes.Buffer
-	if json.Indent(&parts, v.Parts, "", "  ") == nil {
-		fmt.Fprintf(w, "\nread here: %s\n%s\n", strings.Join(v.Reads, ", "), clean(parts.String()))
-	}
-}
-
 func (p *program) referralAmend() *cobra.Command {
 	var reason, staff string
 	c := &cobra.Command{
@@ -324,6 +211,19 @@ whole; null empties a field. Recipients, the child and the priority do not chang
 	c.Flags().StringVar(&reason, "reason", "", "why it changes")
 	staffFlag(c, &staff)
 	return c
+}
+
+// raw prints the node's own JSON on one line.
+func (p *program) raw(b []byte, err error) error {
+	if err != nil {
+		return err
+	}
+	var line bytes.Buffer
+	if err := json.Compact(&line, b); err != nil {
+		return fmt.Errorf("read the node's answer: %w", err)
+	}
+	_, err = fmt.Fprintln(p.out, line.String())
+	return err
 }
 
 // clean makes a text that somebody else wrote harmless for a terminal: no

@@ -84,7 +84,11 @@ func (b *Book) prepare(reg Register, d referral.Draft, staff string) (prepared, 
 		return o.ID, err
 	})
 	if err != nil {
-		return prepared{}, &Error{Kind: KindOf(err), err: err, Text: fmt.Sprintf("%s: not sent, and nothing was kept: %v", what, err)}
+		kind := KindOf(err)
+		if kind == Failed { // nothing but the draft was read
+			kind = Invalid
+		}
+		return prepared{}, &Error{Kind: kind, err: err, Text: fmt.Sprintf("%s: not sent, and nothing was kept: %v", what, err)}
 	}
 	now := b.now()
 	given := referral.Given{Sender: referral.Sender{Organisation: b.o.Org, Unit: b.o.Desk.Unit, Role: b.o.Desk.Role, Phone: b.o.Desk.Phone},
