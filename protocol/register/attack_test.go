@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/national-alliance/alliance/crypto"
@@ -251,6 +252,25 @@ func TestAttackRootRollback(t *testing.T) {
 	refuse("walked backwards", ErrShrinks, old, change, w.note(change, "S1", "S2", "S4", "S5"), w.note(from, "S1", "S2"), w.note(change, "S1", "S2", "S4", "S5"))
 
 	both := w.note(change, "S1", "S3", "S4", "S6")
+	for what, c := range map[string]struct {
+		base *State
+		note []byte
+		want error
+	}{
+		"old and new":              {old, both, nil},
+		"a majority of the old":    {old, w.note(first, "S1", "S2"), nil},
+		"one of the old":           {old, w.note(first, "S1"), ErrSigners},
+		"the new alone":            {old, w.note(change, "S4", "S5", "S6"), ErrSigners},
+		"two changes on":           {old, w.note(end, "S6"), ErrSigners},
+		"the newest, from behind":  {w.s, w.note(end, "S6"), ErrShrinks},
+		"the same size":            {old, w.note(from, "S1", "S2", "S3"), ErrShrinks},
+		"a changed size":           {old, bytes.Replace(both, []byte("\n"+strconv.FormatUint(change, 10)+"\n"), []byte("\n999\n"), 1), ErrSigners},
+		"one signature many times": {old, append(w.note(first, "S1"), w.note(first, "S1")[bytes.Index(w.note(first, "S1"), []byte("\n\n"))+2:]...), ErrSigners},
+	} {
+		if got, err := c.base.Leads(c.note); !errors.Is(err, c.want) || err == nil && got.Size <= c.base.Size() {
+			t.Errorf("%s leads: %v, want %v", what, err, c.want)
+		}
+	}
 	mid, err := Accept(old, leaves(from, change), both)
 	if err != nil {
 		t.Fatalf("old and new: %v", err)
