@@ -49,6 +49,7 @@ func NewServer(socket, version string, log *slog.Logger) *Server {
 	c.Transformers = []huma.Transformer{ours}
 	c.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	s.api = humago.New(s.mux, c)
+	s.mux.HandleFunc("GET "+alive, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	return s
 }
 
