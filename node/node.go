@@ -114,7 +114,7 @@ func (n *Node) open(o Options) (err error) {
 		return err
 	}
 	if err := checkAddrs(n.cfg); err != nil {
-		return err
+		return api.Errorf(api.Invalid, "%v", err)
 	}
 	if n.id, err = loadIdentity(n.dir); err != nil {
 		return err
@@ -201,6 +201,9 @@ func (n *Node) Run(ctx context.Context) error {
 		if err := readJSON(joiningPath(n.dir), &j); err != nil {
 			return fmt.Errorf("run node: this folder has no register and no request to join: %w", err)
 		}
+		if err := portsFree(n.cfg.Listen); err != nil {
+			return fmt.Errorf("run node: %w", portError("listen", "nothing was started, and the request is kept", err))
+		}
 		e := entrance{joining: j, reg: n.reg, call: callDoor, learn: n.learn, waiting: n.waits, pause: time.Second}
 		if err := e.enter(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -224,7 +227,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 	}
 	if err := n.tr.Listen(); err != nil {
-		return fmt.Errorf("run node: %w", err)
+		return fmt.Errorf("run node: %w", portError("listen", "nothing was started, and all is kept", err))
 	}
 	close(n.ready)
 	if !n.Locked() { // before there was a book

@@ -37,7 +37,8 @@ func (n *Node) routes(s *api.Server) {
 		return list[0], nil
 	})
 	api.Route(s, "POST", "/invitations", "Open a ticket for one newcomer", func(ctx context.Context, in *body[api.Invitation]) (api.Ticket, error) {
-		return n.invite(ctx, in.Body)
+		t, err := n.invite(ctx, in.Body)
+		return t, portError("enrol", "no ticket was opened", err)
 	})
 	api.Route(s, "GET", "/enrolments", "Requests to join", func(context.Context, *nothing) ([]api.Enrolment, error) { return n.enrolments() })
 	api.Route(s, "POST", "/ops/draft", "Draft an operation for people to sign", func(_ context.Context, in *body[api.OpDraft]) (api.Op, error) {

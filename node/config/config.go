@@ -16,8 +16,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -155,6 +157,23 @@ func (c Config) check(name string) error {
 	bad := func(key, why string) error {
 		return fmt.Errorf("read configuration %s: %s %s", name, key, why)
 	}
+	for key, list := range map[string][]string{"listen": c.Listen, "announce": c.Announce, "enrol": c.Enrol, "enrol_announce": c.EnrolAnnounce} {
+		for _, addr := range list {
+			if why := noPort(addr); why != "" {
+				return bad(key, why)
+			}
+		}
+	}
+	for id, list := range c.Peers {
+		if len(id) != 64 || strings.Trim(id, "0123456789abcdef") != "" {
+			return bad(fmt.Sprintf("[peers] %q", id), "is no node's ID: those are 64 hex digits, and 'alliance org show NAME' prints them")
+		}
+		for _, addr := range list {
+			if why := noPort(addr); why != "" {
+				return bad(fmt.Sprintf("[peers] %.8s…", id), why)
+			}
+		}
+	}
 	switch {
 	case c.MinFree < 0:
 		return bad("min_free_mb", "must not be negative")
@@ -166,6 +185,26 @@ func (c Config) check(name string) error {
 		return bad("log_level", "must be debug, info, warn or error")
 	}
 	return nil
+}
+
+// noPort says why an address is none; "" where it is one. A multiaddr is left
+// to the transport.
+func noPort(addr string) string {
+	if strings.HasPrefix(addr, "/") {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil && addr != "" && !strings.HasSuffix(addr, ":") {
+		with := net.JoinHostPort(strings.Trim(addr, "[]"), "4410")
+		if strings.Count(addr, ":") == 1 {
+			with = "0.0.0.0:4410"
+		}
+		return fmt.Sprintf("has %q, which is no host and port: write it such as %q", addr, with)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Sprintf("has %q without a port from 0 to 65535: write it such as \"0.0.0.0:4410\"", addr)
+	}
+	return ""
 }
 
 // Text writes a configuration as a file that Parse reads.
