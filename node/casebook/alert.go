@@ -98,7 +98,7 @@ func (b *Book) Alerts(f AlertFilter) (AlertList, error) {
 	reg := b.o.Register()
 	var issuer protocol.OrgID
 	if f.Issuer != "" {
-		o, err := organisation(reg, f.Issuer)
+		o, err := Member(reg, f.Issuer)
 		if err != nil {
 			return AlertList{}, err
 		}

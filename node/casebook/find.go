@@ -70,8 +70,9 @@ func hexPrefix(id protocol.RecordID, prefix string) bool {
 	return true
 }
 
-// organisation finds a member by name or ID.
-func organisation(reg Register, name string) (protocol.Org, error) {
+// Member finds an organisation by its name, as people would type it, or by its
+// whole ID. The error is an [*Error].
+func Member(reg Register, name string) (protocol.Org, error) {
 	var id protocol.OrgID
 	if id.UnmarshalText([]byte(strings.TrimSpace(name))) == nil {
 		if o, ok := reg.OrgAt(id, reg.Size()); ok {

@@ -130,7 +130,7 @@ func count(n int, what string) string {
 
 func orgs(reg Register, names []string) (out []protocol.OrgID, err error) {
 	for _, n := range names {
-		o, err := organisation(reg, n)
+		o, err := Member(reg, n)
 		if err != nil {
 			return nil, err
 		}

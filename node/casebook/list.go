@@ -54,7 +54,7 @@ func (b *Book) List(ctx context.Context, f Filter) (ReferralList, error) {
 	reg := b.o.Register()
 	var org protocol.OrgID
 	if f.Organisation != "" {
-		o, err := organisation(reg, f.Organisation)
+		o, err := Member(reg, f.Organisation)
 		if err != nil {
 			return ReferralList{}, err
 		}

@@ -132,7 +132,7 @@ func (b *Book) whole(ctx context.Context, x *index, k *kase, what string) (*fold
 // leg chooses the leg that a move is about.
 func (b *Book) leg(reg Register, f *folded, m Move, now referral.Time) (protocol.OrgID, error) {
 	if m.Leg != "" {
-		o, err := organisation(reg, m.Leg)
+		o, err := Member(reg, m.Leg)
 		if err != nil {
 			return protocol.OrgID{}, err
 		}

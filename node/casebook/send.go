@@ -80,7 +80,7 @@ func (b *Book) prepare(reg Register, d referral.Draft, staff string) (prepared, 
 		return prepared{}, fail(Invalid, "%s: a pseudonym has at most %d characters", what, protocol.MaxKind)
 	}
 	parts, readers, err := d.Resolve(func(name string) (protocol.OrgID, error) {
-		o, err := organisation(reg, name)
+		o, err := Member(reg, name)
 		return o.ID, err
 	})
 	if err != nil {

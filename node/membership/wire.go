@@ -8,11 +8,9 @@ import (
 	"github.com/national-alliance/alliance/protocol/register"
 )
 
-// Protocol names.
-const (
-	ProtoRegister = "/alliance/register/1"
-	ProtoEnrol    = "/alliance/enrol/1"
-)
+// ProtoRegister is the protocol that [Register.Serve] answers. The one of the
+// desk, of which the message is an [EnrolRequest], belongs to its listener.
+const ProtoRegister = "/alliance/register/1"
 
 // Ask is what a register request asks for. Numbers are on the wire.
 type Ask uint8
