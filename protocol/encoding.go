@@ -49,6 +49,9 @@ var (
 // shortest forms, sorted maps, definite lengths. It panics on a type that
 // CBOR cannot hold, which is a mistake in the program.
 func Encode(v any) []byte {
+	if a, ok := v.(Appender); ok {
+		return a.AppendCBOR(make([]byte, 0, 512))
+	}
 	b, err := encMode.Marshal(v)
 	if err != nil {
 		panic(fmt.Sprintf("protocol: encode %T: %v", v, err))
@@ -65,6 +68,19 @@ func Decode[T any](b []byte, max int) (v T, err error) {
 	if len(b) > max {
 		return v, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrEncoding, len(b), max)
 	}
+	if p, ok := any(&v).(Parsed); ok {
+		from := Parser{b: b}
+		if p.ParseCBOR(&from); !from.done() {
+			var zero T
+			return zero, fmt.Errorf("%w: a field is missing, unknown, or not in its one form", ErrEncoding)
+		}
+		return v, nil
+	}
+	return decodeByTags[T](b)
+}
+
+// decodeByTags is Decode for a type without a decoder of its own.
+func decodeByTags[T any](b []byte) (v T, err error) {
 	if err := strictMode.Unmarshal(b, &v); err != nil {
 		var zero T
 		return zero, fmt.Errorf("%w: %v", ErrEncoding, err)
