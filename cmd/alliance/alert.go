@@ -24,7 +24,7 @@ func (p *program) alert() *cobra.Command {
 		Short: "issue alerts from CAP 1.2 documents, and answer them",
 		Long:  "An alert is named by its ID, or enough of its beginning, or by the identifier in its CAP document.",
 	}
-	c.AddCommand(p.alertIssue(), p.alertUpdate(), p.alertCancel(), p.alertList(), p.alertShow(), p.alertAck())
+	c.AddCommand(p.alertExample(), p.alertIssue(), p.alertUpdate(), p.alertCancel(), p.alertList(), p.alertShow(), p.alertAck())
 	return c
 }
 

@@ -29,7 +29,7 @@ What a move must say is given by flags, or as a JSON object in a file (--file; -
 stdin), which keeps it out of the shell's history. Times are such as
 2026-11-23T15:04:05+05:30, or +48h from now.`,
 	}
-	c.AddCommand(p.referralSend(), p.referralList(), p.referralShow(), p.referralAmend())
+	c.AddCommand(p.referralExample(), p.referralSend(), p.referralList(), p.referralShow(), p.referralAmend())
 	for _, m := range moves {
 		c.AddCommand(p.referralMove(m))
 	}
