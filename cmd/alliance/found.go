@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,12 @@ Officers and administrators are given as 'alliance key show' prints them. Withou
 			}
 			if f.Admins, err = people(admins); err != nil {
 				return err
+			}
+			for _, o := range f.Officers {
+				if slices.ContainsFunc(f.Admins, func(a register.Member) bool { return a.Key == o.Key }) {
+					return hint(usage("one key is given as an officer's and as an administrator's, and a key serves one purpose; nothing was made"),
+						"whoever is both makes a second key with 'alliance key new'")
+				}
 			}
 			cfg, err := loadConfig(dir)
 			if err != nil {

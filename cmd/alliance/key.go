@@ -67,7 +67,7 @@ to whoever drafts. Make it on the person's own machine, never on the node.`,
 				return err
 			}
 			if err := keyfile.SaveSigning(out, k, phrase, work); err != nil {
-				return err
+				return asInput(err)
 			}
 			return p.showPerson(register.Member{Key: key.Public(), Person: protocol.PersonID(k.Person)})
 		},

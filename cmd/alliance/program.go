@@ -80,8 +80,25 @@ is there now; 6 locked; 7 not now (no node answers, no leader, disk full, in use
 		return hint(usage("%v", err), "run '%s --help'", c.CommandPath())
 	})
 	root.AddCommand(p.daemon(), p.version(), p.key(), p.init(), p.invite(), p.join(), p.op(), p.org(), p.status(), p.unlock(), p.referral(), p.alert(), p.codes(), p.verify(), p.bench(), p.demo())
+	root.InitDefaultCompletionCmd()
+	root.SetHelpCommand(help(root))
 	branches(root)
 	return root
+}
+
+// help is cobra's, but that it fails where there is nothing to help with.
+func help(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "say what a command does, and with which flags", Example: "  alliance help op sign",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return hint(usage("%q is no command", strings.Join(args, " ")), "'alliance help' lists them")
+			}
+			c.InitDefaultHelpFlag()
+			return c.Help()
+		},
+	}
 }
 
 // branches makes every command that only holds others say so when it is run
