@@ -204,17 +204,6 @@ func (d registerDisk) Enqueue(c membership.Change) <-chan error {
 	return d.s.Enqueue(&b)
 }
 
-// wire is the transport as replica and membership see it.
-type wire struct{ t *transport.Transport }
-
-func (w wire) Open(ctx context.Context, to protocol.NodeID, proto string) (replica.Stream, error) {
-	return w.t.Open(ctx, to, proto)
-}
-
-func (w wire) Call(ctx context.Context, to protocol.NodeID, proto string, req []byte) ([]byte, error) {
-	return w.t.Call(ctx, to, proto, req)
-}
-
 // junkCost is the bytes of its quota that a peer pays for a request that no
 // honest node makes.
 const junkCost = 1 << 20

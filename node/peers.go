@@ -354,7 +354,7 @@ func (d directory) Node(id protocol.NodeID) (protocol.Node, bool) {
 type connections struct{ n *Node }
 
 func (c connections) Open(ctx context.Context, to protocol.NodeID, proto string) (replica.Stream, error) {
-	return wire{c.n.tr}.Open(ctx, to, proto)
+	return c.n.tr.Open(ctx, to, proto)
 }
 
 func (c connections) Call(ctx context.Context, to protocol.NodeID, proto string, req []byte) ([]byte, error) {

@@ -16,9 +16,6 @@ const (
 	KindAck    = "alert/ack"
 )
 
-// Kinds returns all of them.
-func Kinds() []string { return []string{KindIssue, KindUpdate, KindCancel, KindAck} }
-
 // MaxBody is the size in bytes of an encoded body.
 const MaxBody = 2 * MaxCAP
 

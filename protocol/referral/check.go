@@ -143,27 +143,3 @@ func Moves(r Referral, leg, me protocol.OrgID, now Time) []Kind {
 	}
 	return out
 }
-
-// Duplicates returns the sends, sorted, that carry the same Summary.ID as
-// another send among events. A referral is known by the record that sent it,
-// so that none can take the place of another; two with one ID are a mistake,
-// or an attempt, and are shown to people.
-func Duplicates(events []Event) [][]protocol.RecordID {
-	by := map[UID][]protocol.RecordID{}
-	var order []UID
-	for _, e := range unique(events) {
-		if b, ok := e.Body.(*Send); ok && e.Kind == KindSend {
-			if by[b.Summary.ID] == nil {
-				order = append(order, b.Summary.ID)
-			}
-			by[b.Summary.ID] = append(by[b.Summary.ID], e.ID)
-		}
-	}
-	var out [][]protocol.RecordID
-	for _, id := range order {
-		if len(by[id]) > 1 {
-			out = append(out, by[id])
-		}
-	}
-	return out
-}

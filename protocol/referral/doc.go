@@ -18,8 +18,8 @@
 //
 // A referral is known by the ID of the record that sent it. Its Summary.ID is
 // only what people see, with the [Code] that follows from it: a second send
-// with the same Summary.ID is another referral and takes nobody's place (see
-// [Duplicates]).
+// with the same Summary.ID is another referral and takes nobody's place; that
+// there are two is a mistake, or an attempt, and is shown to people.
 //
 // # Legs
 //

@@ -257,11 +257,3 @@ func Subject(e Event) protocol.RecordID {
 	}
 	return e.Body.about().Referral
 }
-
-// LegOf returns the leg an event speaks of; the zero ID for a send or an amend.
-func LegOf(e Event) protocol.OrgID {
-	if e.Body == nil {
-		return protocol.OrgID{}
-	}
-	return e.Body.about().Leg
-}

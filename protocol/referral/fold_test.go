@@ -173,13 +173,6 @@ func TestSecondSendTakesNobodysPlace(t *testing.T) {
 	if !reflect.DeepEqual(before, c.fold()) {
 		t.Error("another's send changed the referral")
 	}
-	d := Duplicates(c.events)
-	if len(d) != 1 || !slices.Contains(d[0], other.ID) || !slices.Contains(d[0], c.root()) || len(d[0]) != 2 {
-		t.Errorf("duplicates %v", d)
-	}
-	if Duplicates(c.events[:1]) != nil {
-		t.Error("one send is a duplicate")
-	}
 	// An event for that one moves nothing here.
 	e := c.draft(shelter, shelter, body(KindAccept))
 	e.Body.(*Accept).Referral = other.ID

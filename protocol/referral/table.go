@@ -210,7 +210,8 @@ func rank(k Kind) int {
 	return 5
 }
 
-// FHIRStatus maps a leg to the status of a FHIR R4 Task, whose focus is the
+// FHIRStatus is for an export to health services, which is still to be made; it
+// stands with the states so that a new one is not left out. It maps a leg to the status of a FHIR R4 Task, whose focus is the
 // service asked for. A closed leg keeps the status that it was closed from; an
 // expired one is failed.
 func FHIRStatus(l Leg) string {

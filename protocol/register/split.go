@@ -12,7 +12,10 @@ import (
 
 // SplitProof shows that the signers of the register signed two histories: two
 // notes, and two different leaves at one index with their RFC 6962 inclusion
-// proofs. It needs nobody's word and may be given to anybody.
+// proofs. It needs nobody's word and may be given to anybody. A
+// node keeps the other note and stops (see [State.Contradicts]); this form of
+// the proof is laid down now for the settling of a split, [KindBranch], which is
+// reserved.
 type SplitProof struct {
 	Index  uint64           `cbor:"1,keyasint"` // of the leaf, from 0; the first at which the two differ
 	Notes  [2][]byte        `cbor:"2,keyasint"`

@@ -147,7 +147,8 @@ func Attr(l List, code string) string {
 func KindClass(kind string) string { return Attr(OrganisationKind, kind) }
 
 // AlertDays returns the longest validity of an alert category in days, or 0
-// for an unknown category.
+// for an unknown category. Package alert has the same in its rules, and a test
+// of package node compares them.
 func AlertDays(category string) int {
 	n, _ := strconv.Atoi(Attr(AlertCategory, category)) // load checked it
 	return n
@@ -180,17 +181,6 @@ func ValidDistrict(code string) bool {
 		return false
 	}
 	return strings.Trim(code, "0123456789") == ""
-}
-
-// StateByISO returns the Local Government Directory code of a state from an
-// ISO 3166-2:IN code, current or former ("IN-OD", "IN-OR").
-func StateByISO(iso string) (string, bool) {
-	for _, c := range tables.codes[State] {
-		if slices.Contains(strings.Split(c.Attr, "/"), iso) {
-			return c.Code, true
-		}
-	}
-	return "", false
 }
 
 // load reads the embedded files. They are part of the program, so a fault in
