@@ -88,6 +88,18 @@ func (a FetchAnswer) AppendCBOR(b []byte) []byte {
 	return b
 }
 
+// size is about how long an answer is when encoded.
+func (a FetchAnswer) size() int {
+	n := 64 + 512*len(a.Heads)
+	for _, e := range a.Records {
+		n += len(e.Core) + inline(e.Sections) + 128
+	}
+	for _, s := range a.Sections {
+		n += len(s.Bytes) + 32
+	}
+	return n
+}
+
 // ParseCBOR is [protocol.Parsed]'s.
 func (a *FetchAnswer) ParseCBOR(p *protocol.Parser) {
 	for f := p.Fields(); f.Next(); {

@@ -229,22 +229,29 @@ func notTaken(format string, a ...any) error {
 	return fmt.Errorf("%w: %w", errNotTaken, fmt.Errorf(format, a...))
 }
 
-// fetchRange fetches records from a peer and takes them. The next page is
-// asked for while one is checked.
+// page is one fetched stretch of a feed, and what its signatures say.
+type page struct {
+	records []protocol.Envelope
+	signed  []*protocol.Signed
+	errs    []error
+	err     error // of the fetch
+}
+
+// fetchRange fetches records from a peer and takes them. Three pages are in
+// work at once: while one becomes durable, the next is verified, and the one
+// after that is on its way.
 func (r *Replica) fetchRange(ctx context.Context, p *peer, id protocol.FeedID, from, to uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
+	fetched, verified := make(chan page, fetchAhead), make(chan page)
+	var work sync.WaitGroup
+	defer work.Wait()
 	defer cancel()
-	type page struct {
-		a   FetchAnswer
-		err error
-	}
-	pages := make(chan page, fetchAhead)
-	go func() {
-		defer close(pages)
+	work.Go(func() {
+		defer close(fetched)
 		for at := from; at <= to; {
 			a, err := r.fetch(ctx, p.node.ID, FetchRequest{Feed: id, From: at, To: to})
 			select {
-			case pages <- page{a, err}:
+			case fetched <- page{records: a.Records, err: err}:
 			case <-ctx.Done():
 				return
 			}
@@ -253,16 +260,27 @@ func (r *Replica) fetchRange(ctx context.Context, p *peer, id protocol.FeedID, f
 			}
 			at += uint64(len(a.Records))
 		}
-	}()
-	for pg := range pages {
-		if pg.err != nil {
-			return pg.err
+	})
+	work.Go(func() {
+		defer close(verified)
+		for pg := range fetched {
+			r.verify(&pg)
+			select {
+			case verified <- pg:
+			case <-ctx.Done():
+				return
+			}
 		}
-		if err := r.takePage(ctx, p, id, to, pg.a.Records); err != nil {
-			return err
+	})
+	var last []taken
+	for pg := range verified {
+		now, err := r.takePage(ctx, p, id, to, pg)
+		if err = r.settlePage(last, err); err != nil {
+			return r.settlePage(now, err)
 		}
+		last = now
 	}
-	return ctx.Err()
+	return r.settlePage(last, ctx.Err())
 }
 
 func (r *Replica) fetch(ctx context.Context, to protocol.NodeID, req FetchRequest) (FetchAnswer, error) {
@@ -298,62 +316,65 @@ func (r *Replica) fetchOne(ctx context.Context, p *peer, id protocol.FeedID, seq
 	return s, a.Records[0].Sections, nil
 }
 
-// takePage verifies a page's signatures in parallel and links its records in
-// order.
-func (r *Replica) takePage(ctx context.Context, p *peer, id protocol.FeedID, to uint64, page []protocol.Envelope) error {
-	signed := make([]*protocol.Signed, len(page))
-	errs := make([]error, len(page))
+// verify checks a page's signatures, in parallel.
+func (r *Replica) verify(pg *page) {
+	pg.signed, pg.errs = make([]*protocol.Signed, len(pg.records)), make([]error, len(pg.records))
 	m := r.members()
-	var wg sync.WaitGroup
 	const workers = 4
+	var work sync.WaitGroup
 	for w := range workers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for i := w; i < len(page); i += workers {
-				signed[i], errs[i] = protocol.Open(m, page[i])
+		work.Go(func() {
+			for i := w; i < len(pg.records); i += workers {
+				pg.signed[i], pg.errs[i] = protocol.Open(m, pg.records[i])
 			}
-		}()
+		})
 	}
-	wg.Wait()
-	var taken []taken
-	for i, s := range signed {
+	work.Wait()
+}
+
+// takePage links a verified page's records in order. What it took is to be
+// settled, whatever the error.
+func (r *Replica) takePage(ctx context.Context, p *peer, id protocol.FeedID, to uint64, pg page) (taken []taken, err error) {
+	if pg.err != nil {
+		return nil, pg.err
+	}
+	for i, s := range pg.signed {
 		switch {
-		case errors.Is(errs[i], protocol.ErrDrop):
+		case errors.Is(pg.errs[i], protocol.ErrDrop):
 			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
-			return r.settlePage(taken, notTaken("%w", errs[i]))
-		case errs[i] != nil:
+			return taken, notTaken("%w", pg.errs[i])
+		case pg.errs[i] != nil:
 			r.o.OnAhead(p.node.ID)
-			return r.settlePage(taken, notTaken("%w", errs[i]))
-		case s.Feed() != id || len(page[i].Sections) > len(s.Core().Sections()) || inline(page[i].Sections) > protocol.MaxInline:
+			return taken, notTaken("%w", pg.errs[i])
+		case s.Feed() != id || len(pg.records[i].Sections) > len(s.Core().Sections()) || inline(pg.records[i].Sections) > protocol.MaxInline:
 			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
-			return r.settlePage(taken, notTaken("another record than asked for"))
+			return taken, notTaken("another record than asked for")
 		}
-		if !r.charge(ctx, r.authors.of(s.Core().Node), cost(page[i].Core, page[i].Sections)) {
-			return r.settlePage(taken, ctx.Err())
+		if !r.charge(ctx, r.authors.of(s.Core().Node), cost(pg.records[i].Core, pg.records[i].Sections)) {
+			return taken, ctx.Err()
 		}
-		t := r.take(s, page[i].Sections)
+		t := r.take(s, pg.records[i].Sections)
 		if t.code == RefusedNotOurs {
 			// A custodian named later is due the feed from 1 on.
 			if err := r.proveCustody(ctx, p, id, to); err != nil {
-				return r.settlePage(taken, err)
+				return taken, err
 			}
-			t = r.take(s, page[i].Sections)
+			t = r.take(s, pg.records[i].Sections)
 		}
 		if t.bad {
 			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
 		}
 		switch {
 		case t.apart: // fetch the record it follows, for the proof
-			return r.settlePage(taken, r.fetchFork(ctx, p, id, s.Core().Seq-1))
+			return taken, r.fetchFork(ctx, p, id, s.Core().Seq-1)
 		case t.verdict == Gap:
-			return r.settlePage(taken, notTaken("a gap before record %d", s.Core().Seq))
+			return taken, notTaken("a gap before record %d", s.Core().Seq)
 		case t.verdict == Refuse:
-			return r.settlePage(taken, notTaken("record %d, code %d", s.Core().Seq, t.code))
+			return taken, notTaken("record %d, code %d", s.Core().Seq, t.code)
 		}
 		taken = append(taken, t)
 	}
-	return r.settlePage(taken, nil)
+	return taken, nil
 }
 
 // settlePage waits for a page's commits, tells others what is here now, and
@@ -434,7 +455,7 @@ func (r *Replica) ServeFetch(ctx context.Context, from protocol.Node, req []byte
 	default:
 		a = r.page(from.Org, q)
 	}
-	return protocol.Encode(a), nil
+	return a.AppendCBOR(make([]byte, 0, a.size())), nil
 }
 
 func (r *Replica) page(org protocol.OrgID, q FetchRequest) (a FetchAnswer) {

@@ -306,7 +306,7 @@ func (b *bench) late(ctx context.Context) error {
 	r := b.report
 	r.WritePerS = float64(b.Records) / backlog.Seconds
 	rounds := (b.Rounds + 1) / 2
-	var per []float64
+	var per, busy, servers []float64
 	for round := range rounds {
 		if round > 0 { // the recipient as it was before; it has written nothing of its own
 			if err := errors.Join(os.RemoveAll(sec.Dir), os.CopyFS(sec.Dir, os.DirFS(before)), private(sec.Dir)); err != nil {
@@ -316,6 +316,7 @@ func (b *bench) late(ctx context.Context) error {
 		if secp, _, err = b.node(ctx, sec); err != nil {
 			return err
 		}
+		authorCPU := cpuTime(ap)
 		var a answer
 		err := b.profiled(fmt.Sprintf("catchup-round%d", round), func() (err error) {
 			a, err = secp.ask(request{Do: "await", Feed: backlog.Feed, Seq: backlog.Seq})
@@ -325,6 +326,8 @@ func (b *bench) late(ctx context.Context) error {
 			return err
 		}
 		per = append(per, float64(b.Records)/a.Seconds)
+		busy = append(busy, cpuTime(secp)/float64(b.Records)*1000)
+		servers = append(servers, (cpuTime(ap)-authorCPU)/float64(b.Records)*1000)
 		b.say("round %d of %d: caught up at %.0f/s", round+1, rounds, last(per))
 		if round == rounds-1 {
 			pause(ctx, b.Settle)
@@ -334,7 +337,7 @@ func (b *bench) late(ctx context.Context) error {
 			return err
 		}
 	}
-	r.CatchupPerS = median(per)
+	r.CatchupPerS, r.CatchupCPU, r.CatchupServerCPU = median(per), median(busy), median(servers)
 	used, err := diskUse(filepath.Join(sec.Dir, "store"))
 	if err != nil {
 		return err

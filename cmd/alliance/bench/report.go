@@ -16,7 +16,9 @@ type Report struct {
 	SustainedRatio   float64 `json:"sustained_ratio"`
 	SustainedTen     float64 `json:"sustained_ten_per_s"` // records, each receipted by all ten
 	CatchupPerS      float64 `json:"catchup_per_s"`
-	WritePerS        float64 `json:"write_per_s"` // of the backlog, durable at the author alone
+	CatchupCPU       float64 `json:"catchup_cpu_us"`        // a record, of the one that catches up, its start with it
+	CatchupServerCPU float64 `json:"catchup_server_cpu_us"` // … of the one that it catches up from
+	WritePerS        float64 `json:"write_per_s"`           // of the backlog, durable at the author alone
 	IdleRSS          float64 `json:"idle_rss_mb"`
 	IdleOwn          float64 `json:"idle_own_mb"` // of it not mapped files
 	LoadedRSS        float64 `json:"loaded_rss_mb"`
@@ -126,7 +128,7 @@ func (r *Report) targets() []target {
 		{"delivery p99, to its own p50", r.DeliveryP99Ratio, "times", false, 3, fmt.Sprintf("%.2f ms; baseline %.2f ms", r.DeliveryP99, r.BaselineP99)},
 		{"sustained, to the baseline", r.SustainedRatio, "times", true, 0.5, fmt.Sprintf("baseline %.0f/s; processor %.2f + %.2f ms a record, baseline %.2f", r.BaselinePerS, r.AuthorCPU, r.RecipientCPU, r.BaselineCPU)},
 		{"sustained", r.Sustained, "/s", true, 3000, "on a quiet machine"},
-		{"catch-up", r.CatchupPerS, "/s", true, 12000, fmt.Sprintf("%d records", r.Records)},
+		{"catch-up", r.CatchupPerS, "/s", true, 12000, fmt.Sprintf("%d records; processor %.0f + %.0f µs a record", r.Records, r.CatchupCPU, r.CatchupServerCPU)},
 		{"idle memory, fresh", r.IdleRSS, "MB", false, 50, fmt.Sprintf("%.0f MB its own", r.IdleOwn)},
 		{"idle memory with the backlog", r.LoadedRSS, "MB", false, 160, fmt.Sprintf("%.0f MB its own; just after catching up %.0f MB", r.LoadedOwn, r.AfterCatchupRSS)},
 		{"start, fresh", r.Start, "s", false, 0.5, fmt.Sprintf("unlocking apart: %.2f s", r.Unlock)},
