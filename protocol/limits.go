@@ -1,7 +1,12 @@
 package protocol
 
-// Every limit of the wire format stands here. Bytes unless a unit is named.
-// A limit may grow with a new Version and never shrinks.
+// The limits of records and receipts, and those that more rooms than one need.
+// Bytes unless a unit is named. A limit may grow with a new Version and never
+// shrinks. What stands on them has its own limits beside it: operations, leaves
+// and checkpoints in register/limits.go, parts and events in referral (MaxPart,
+// MaxBody), alerts in alert (MaxBody, MaxCAP), frontiers in reconcile, and the
+// messages between nodes where they are declared: node/replica, node/membership,
+// node/transport. SPEC.md, §15, lists all that another implementation must keep.
 const (
 	Version = 1 // of cores, receipts and operations
 
