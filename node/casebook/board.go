@@ -20,20 +20,35 @@ type alertEntry struct {
 type cluster struct {
 	ids     []protocol.RecordID // known or only named
 	entries []*alertEntry
-	state   *alert.State // nil when an entry came since
+	issuers []protocol.OrgID // of the alerts among them
+	loose   []*alertEntry    // those that count as their authors' strays
+	state   *alert.State     // nil when an entry came since
 }
 
-// alertAt is where an ID belongs; entry is nil while it is only named.
+// alertAt is where an ID belongs; entry is nil while it is only named, and by
+// is then who named it first.
 type alertAt struct {
 	cluster *cluster
 	entry   *alertEntry
+	by      protocol.OrgID
 }
 
 // alerts are all alert records, by what names what.
 type alerts struct {
+	me       protocol.OrgID
+	most     int // strays of one other member
 	at       map[protocol.RecordID]alertAt
 	clusters map[*cluster]struct{}
 	board    *board // nil when an entry came since
+
+	// strays counts, by author, the record IDs that are held for what belongs
+	// to no alert here: it may be on its way, or be invented.
+	strays  map[protocol.OrgID]int
+	dropped int // entries that were not taken because of it
+}
+
+func newAlerts(me protocol.OrgID, most int) alerts {
+	return alerts{me: me, most: most, at: map[protocol.RecordID]alertAt{}, clusters: map[*cluster]struct{}{}, strays: map[protocol.OrgID]int{}}
 }
 
 // board is all alerts added up.
@@ -51,21 +66,88 @@ type group struct {
 	threads []*alert.Thread   // by root
 }
 
-// put adds an entry, and joins the clusters that it names.
-func (a *alerts) put(e *alertEntry) (fresh bool) {
-	if a.at[e.ID].entry != nil {
-		return false
+// put adds an entry, and joins the clusters that it names. An entry that would
+// make too many strays of its author is not kept.
+func (a *alerts) put(e *alertEntry) (fresh, kept bool) {
+	at, named := a.at[e.ID]
+	if at.entry != nil {
+		return false, true
+	}
+	issue := e.Kind == alert.KindIssue
+	if e.Author != a.me && !issue && a.strays[e.Author]+a.cost(e) > a.most {
+		a.dropped++
+		return false, false
+	}
+	if named {
+		a.release(at.by, 1)
 	}
 	c := a.cluster(e.ID)
-	a.at[e.ID] = alertAt{c, e}
+	a.at[e.ID] = alertAt{cluster: c, entry: e}
 	c.entries = append(c.entries, e)
-	if e.Kind != alert.KindIssue { // an issue builds on nothing, whatever it names
+	if issue { // it builds on nothing, whatever it names
+		c.issuers = append(c.issuers, e.Author)
+		a.settle(c)
+	} else {
+		if a.astray(e, c.issuers) {
+			c.loose = append(c.loose, e)
+			a.strays[e.Author] += weight(e)
+		}
 		for _, ref := range e.Refs {
+			if _, ok := a.at[ref]; !ok {
+				a.at[ref] = alertAt{cluster: a.cluster(ref), by: e.Author}
+				a.strays[e.Author]++
+			}
 			c = a.join(c, a.cluster(ref))
 		}
 	}
 	c.state, a.board = nil, nil
-	return true
+	return true, true
+}
+
+// weight is how many record IDs an entry holds.
+func weight(e *alertEntry) int { return 1 + len(e.Refs) }
+
+// cost is how many strays an entry would make of its author.
+func (a *alerts) cost(e *alertEntry) (n int) {
+	astray := true
+	for _, id := range append([]protocol.RecordID{e.ID}, e.Refs...) {
+		if at, ok := a.at[id]; ok {
+			astray = astray && a.astray(e, at.cluster.issuers)
+		} else if id != e.ID {
+			n++
+		}
+	}
+	if astray {
+		n += weight(e)
+	}
+	return n
+}
+
+// astray reports whether an entry belongs to none of the alerts of these
+// issuers: an answer counts for its issuer alone, and what follows an alert
+// only from its own issuer.
+func (a *alerts) astray(e *alertEntry, issuers []protocol.OrgID) bool {
+	if e.Kind == alert.KindAck && e.Author != a.me {
+		return !slices.Contains(issuers, a.me)
+	}
+	return len(issuers) == 0 || e.Kind != alert.KindAck && !slices.Contains(issuers, e.Author)
+}
+
+func (a *alerts) release(author protocol.OrgID, n int) {
+	if a.strays[author] -= n; a.strays[author] <= 0 {
+		delete(a.strays, author)
+	}
+}
+
+// settle looks which entries of a cluster are strays no more.
+func (a *alerts) settle(c *cluster) {
+	c.loose = slices.DeleteFunc(c.loose, func(e *alertEntry) bool {
+		astray := a.astray(e, c.issuers)
+		if !astray {
+			a.release(e.Author, weight(e))
+		}
+		return !astray
+	})
 }
 
 func (a *alerts) cluster(id protocol.RecordID) *cluster {
@@ -87,9 +169,14 @@ func (a *alerts) join(c, d *cluster) *cluster {
 		c, d = d, c
 	}
 	for _, id := range d.ids {
-		a.at[id] = alertAt{c, a.at[id].entry}
+		at := a.at[id]
+		at.cluster = c
+		a.at[id] = at
 	}
-	c.ids, c.entries = append(c.ids, d.ids...), append(c.entries, d.entries...)
+	c.ids, c.entries, c.loose = append(c.ids, d.ids...), append(c.entries, d.entries...), append(c.loose, d.loose...)
+	if c.issuers = append(c.issuers, d.issuers...); len(c.issuers) > 0 {
+		a.settle(c)
+	}
 	delete(a.clusters, d)
 	return c
 }

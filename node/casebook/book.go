@@ -18,6 +18,10 @@ import (
 // of half a year.
 const DefaultKeepDays = 400
 
+// DefaultStrays is generous: answers come to the issuer of an alert, who has
+// it, and what follows an alert to those who got it, so that few come early.
+const DefaultStrays = 4096
+
 // maxKeepDays leaves a feed key its life: with a longer expiry each day's
 // first record would need a new key.
 const maxKeepDays = protocol.MaxKeepDays - protocol.MaxKeyDays - 1
@@ -33,6 +37,10 @@ type Options struct {
 	// offered (see [Book.Custodians]).
 	Custodians func(audience, barred []protocol.OrgID) []protocol.OrgID
 	KeepDays   int // of a referral's records; DefaultKeepDays
+	// Strays is how many record IDs are held at most for what one other member
+	// wrote of alerts that are not here; DefaultStrays. What is beyond is not
+	// shown before the next Load.
+	Strays int
 	// Unreadable is told once of each section that does not open.
 	Unreadable func(ctx context.Context, rec *protocol.Record, section int)
 	// Other is told of each record of a kind that is not the book's, with the
@@ -100,6 +108,9 @@ func New(o Options) (*Book, error) {
 	}
 	if o.KeepDays == 0 {
 		o.KeepDays = DefaultKeepDays
+	}
+	if o.Strays == 0 {
+		o.Strays = DefaultStrays
 	}
 	if o.Unreadable == nil {
 		o.Unreadable = func(context.Context, *protocol.Record, int) {}

@@ -17,6 +17,7 @@ import (
 type index struct {
 	me          protocol.OrgID
 	loading     bool
+	first       bool // Load reads the records for the first time
 	done, total uint64
 
 	feeds  map[protocol.FeedID]uint32
@@ -59,9 +60,9 @@ type kase struct {
 	row     row
 }
 
-func newIndex(me protocol.OrgID) *index {
+func newIndex(me protocol.OrgID, strays int) *index {
 	return &index{me: me, feeds: map[protocol.FeedID]uint32{}, orgs: map[protocol.OrgID]uint32{}, cases: map[protocol.RecordID]*kase{},
-		dirty: map[*kase]struct{}{}, cache: newCache(), alerts: alerts{at: map[protocol.RecordID]alertAt{}, clusters: map[*cluster]struct{}{}},
+		dirty: map[*kase]struct{}{}, cache: newCache(), alerts: newAlerts(me, strays),
 		unreadable: map[spot]struct{}{}, malformed: map[place]struct{}{}}
 }
 
@@ -147,9 +148,12 @@ func (b *Book) index(ctx context.Context, rec *protocol.Record) (Change, bool, e
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := x.place(rec)
-	if rd.whole {
-		defer x.saw(p)
-	}
+	seen := rd.whole
+	defer func() {
+		if seen {
+			x.saw(p)
+		}
+	}()
 	if rd.sections == nil {
 		return Change{}, false, nil
 	}
@@ -170,8 +174,13 @@ func (b *Book) index(ctx context.Context, rec *protocol.Record) (Change, bool, e
 			}
 			e.Body.Alert = inBrief(a)
 		}
-		c.What = "alert"
-		return c, x.alerts.put(e), nil // its ID is found when it is asked for
+		c.What = "alert" // its ID is found when it is asked for
+		fresh, kept := x.alerts.put(e)
+		if !kept {
+			seen = !x.first // what it names may be read later
+			b.o.Log.Debug("record names alerts that are not here, as too many of its author's do", "feed", rec.Feed().Short(), "seq", rec.Core().Seq)
+		}
+		return c, fresh, nil
 	}
 	if rd.whole { // not the book's business
 		b.o.Other(rec, rd.Kind, rd.Time, rd.sections)

@@ -506,7 +506,7 @@ func TestNewErrors(t *testing.T) {
 // TestSeen: records of a feed in any order, each noted once.
 func TestSeen(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		x := newIndex(protocol.OrgID{1})
+		x := newIndex(protocol.OrgID{1}, DefaultStrays)
 		x.feed = []feedIndex{{}}
 		seen := map[uint64]bool{}
 		for _, seq := range rapid.SliceOf(rapid.Uint64Range(1, 12)).Draw(r, "seqs") {
@@ -543,7 +543,7 @@ func TestClusters(t *testing.T) {
 			events = append(events, e)
 		}
 		want := alert.Fold(events)
-		x := newIndex(protocol.OrgID{1})
+		x := newIndex(protocol.OrgID{1}, DefaultStrays)
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(r, "seed"), 0))
 		for _, i := range rng.Perm(n) {
 			x.alerts.put(&alertEntry{Event: events[i]})
@@ -555,6 +555,9 @@ func TestClusters(t *testing.T) {
 		got := x.alerts.all()
 		if len(got.groups) != len(want.Threads) || got.stray != len(want.Pending)+len(want.Stray) {
 			r.Fatalf("%d alerts and %d strays, want %d and %d", len(got.groups), got.stray, len(want.Threads), len(want.Pending)+len(want.Stray))
+		}
+		if msg := miscounted(&x.alerts); msg != "" {
+			r.Fatal(msg)
 		}
 		for _, e := range events {
 			id := e.ID

@@ -20,7 +20,7 @@ func (b *Book) Unlock() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.x == nil {
-		b.x = newIndex(b.o.Org)
+		b.x = newIndex(b.o.Org, b.o.Strays)
 		b.x.loading = true
 	}
 }
@@ -39,7 +39,7 @@ func (b *Book) Load(ctx context.Context, progress func(done, total uint64)) erro
 	}
 	b.mu.Lock()
 	if b.x == nil {
-		b.x = newIndex(b.o.Org)
+		b.x = newIndex(b.o.Org, b.o.Strays)
 	}
 	x := b.x
 	x.loading, x.done, x.total = true, 0, b.o.Count()
@@ -60,7 +60,28 @@ func (b *Book) Load(ctx context.Context, progress func(done, total uint64)) erro
 
 const tellEvery = 1000
 
+// loadAll reads all records, and those again that named alerts which came only
+// after them, where there were many.
 func (b *Book) loadAll(ctx context.Context, x *index, progress func(done, total uint64)) error {
+	b.mu.Lock()
+	x.first = true
+	b.mu.Unlock()
+	err := b.loadOnce(ctx, x, progress)
+	b.mu.Lock()
+	x.first = false
+	dropped := x.alerts.dropped
+	x.alerts.dropped = 0
+	b.mu.Unlock()
+	if err == nil && dropped > 0 {
+		err = b.loadOnce(ctx, x, progress)
+	}
+	if err != nil {
+		return err
+	}
+	return b.rows(ctx, x)
+}
+
+func (b *Book) loadOnce(ctx context.Context, x *index, progress func(done, total uint64)) error {
 	// Records are read by one goroutine and opened by as many as there are
 	// processors.
 	work := make(chan *protocol.Record, 64)
@@ -97,9 +118,6 @@ func (b *Book) loadAll(ctx context.Context, x *index, progress func(done, total 
 		})
 	})
 	if err := g.Wait(); err != nil {
-		return err
-	}
-	if err := b.rows(ctx, x); err != nil {
 		return err
 	}
 	b.tell(x, done.Load(), progress)
