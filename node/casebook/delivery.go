@@ -122,6 +122,25 @@ func (b *Book) readers(feed protocol.FeedID, seq uint64) (sections [][]protocol.
 	return sections, link.Custodians, nil
 }
 
+// ahead is how many days the send's own day is after the checkpoint that it
+// cites; 0 where that cannot be said.
+func (b *Book) ahead(reg Register, x *index, f *folded) int {
+	at := f.at[f.ID]
+	b.mu.Lock()
+	feed := x.feed[at.feed].id
+	b.mu.Unlock()
+	rec, err := b.o.Records.Record(feed, at.seq)
+	if err != nil {
+		return 0
+	}
+	core := rec.Core()
+	cited, ok := reg.DayAt(core.Size)
+	if !ok || core.Day < cited {
+		return 0
+	}
+	return int(core.Day - cited)
+}
+
 // access says who can read and who keeps the send.
 func (b *Book) access(n namer, x *index, f *folded) (Access, error) {
 	at := f.at[f.ID]

@@ -354,3 +354,25 @@ func TestReadBody(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A record whose day is well after the register that its author knew is shown
+// with a word on it.
+func TestDayAheadIsShown(t *testing.T) {
+	w := usual(t)
+	early := w.send(ngo, draft(t, "normal"))
+	day, _ := members{w}.DayAt(members{w}.Size())
+	w.mu.Lock()
+	w.clock = time.Unix((int64(day)+protocol.FlagAheadDays-1)*86400+3600, 0)
+	w.mu.Unlock()
+	below := w.send(ngo, draft(t, "normal"))
+	w.later(24 * time.Hour)
+	late := w.send(ngo, draft(t, "normal"))
+	for r, want := range map[*Result]bool{&early: false, &below: false, &late: true} {
+		for _, who := range []string{ngo, shelter} {
+			notices := strings.Join(w.show(who, r.Referral.String()).Notices, "\n")
+			if strings.Contains(notices, "7 days after what its author's node knew") != want {
+				t.Errorf("%s at %s: want a word on it: %v: %q", r.Code, who, want, notices)
+			}
+		}
+	}
+}

@@ -165,6 +165,9 @@ func (b *Book) Show(ctx context.Context, name string) (ReferralView, error) {
 		b.o.Log.Warn("readers of a record cannot be shown", "record", f.ID.Short(), "err", err)
 	}
 	v.Notices = notices(f, seen, v)
+	if days := b.ahead(reg, x, f); days >= protocol.FlagAheadDays {
+		v.Notices = append(v.Notices, fmt.Sprintf("It bears a day that is %d days after what its author's node knew of the register then: that node's clock is wrong, or it was cut off for so long. Ask its sender when it was written.", days))
+	}
 	return v, nil
 }
 
