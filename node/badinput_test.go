@@ -88,6 +88,10 @@ func TestFoldersThatDoNotStart(t *testing.T) {
 		}, store.ErrKey, []string{"key file"}},
 		{"no node.json", func(d string) { os.Remove(identityPath(d)) }, nil, []string{"alliance init", "alliance join"}},
 		{"a damaged node.json", func(d string) { edit(t, identityPath(d), func(b []byte) []byte { return b[:len(b)/2] }) }, nil, []string{"node.json is damaged"}},
+		{"a folder of a newer program", func(d string) { edit(t, identityPath(d), replaced(`"version": 1`, `"version": 2`)) }, nil, []string{"newer program", "left as it is", "install"}},
+		{"a folder of no version", func(d string) { edit(t, identityPath(d), replaced(`"version": 1,`, "")) }, nil, []string{"node.json is damaged"}},
+		{"a node key of a newer program", func(d string) { edit(t, nodeKeyPath(d), replaced(`"version": 1`, `"version": 2`)) }, nil, []string{"node.key", "newer program", "upgrade"}},
+		{"a folder where the node key should be", func(d string) { os.Remove(nodeKeyPath(d)); os.Mkdir(nodeKeyPath(d), 0o700) }, nil, []string{"node.key"}},
 		{"another network in node.json", func(d string) {
 			edit(t, identityPath(d), replaced(sec.id.Network.String(), protocol.NetworkID{7}.String()))
 		}, store.ErrNetwork, nil},
@@ -162,6 +166,9 @@ func tree(t *testing.T, dir string) map[string]string {
 	for _, pattern := range []string{"*.json", "*.toml", "keys/*"} {
 		list, _ := filepath.Glob(filepath.Join(dir, pattern))
 		for _, p := range list {
+			if fi, err := os.Stat(p); err == nil && fi.IsDir() {
+				continue
+			}
 			b, err := os.ReadFile(p)
 			if err != nil {
 				t.Fatal(err)

@@ -30,6 +30,17 @@ type joining struct {
 	Started int64          `json:"started"`
 }
 
+// folderVersion is how a node's folder is laid out: which files and rows stand
+// in it and what they mean. A program that reads an older one brings it up to
+// date; a newer one it leaves alone.
+const folderVersion = 1
+
+// identityFile is node.json as it stands on the disk.
+type identityFile struct {
+	Version int `json:"version"`
+	identity
+}
+
 func identityPath(dir string) string { return filepath.Join(dir, "node.json") }
 func joiningPath(dir string) string  { return filepath.Join(dir, "join.json") }
 
@@ -53,12 +64,21 @@ func writeJSON(path string, v any) error {
 }
 
 func loadIdentity(dir string) (identity, error) {
-	var id identity
-	err := readJSON(identityPath(dir), &id)
-	if errors.Is(err, fs.ErrNotExist) {
-		return id, fmt.Errorf("%s is no node's folder yet: run 'alliance init' for a new alliance, or 'alliance join' with a ticket", dir)
+	var f identityFile
+	err := readJSON(identityPath(dir), &f)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("%s is no node's folder yet: run 'alliance init' for a new alliance, or 'alliance join' with a ticket", dir)
+	case err == nil && f.Version > folderVersion:
+		err = fmt.Errorf("%s was made or brought up to date by a newer program (folder version %d, this one knows %d): it was left as it is; install the current version of alliance, then start again", dir, f.Version, folderVersion)
+	case err == nil && f.Version < folderVersion:
+		err = fmt.Errorf("%s is damaged: it names no version of the folder; it was left as it is", identityPath(dir))
 	}
-	return id, err
+	return f.identity, err
+}
+
+func saveIdentity(dir string, id identity) error {
+	return writeJSON(identityPath(dir), identityFile{folderVersion, id})
 }
 
 func (j joining) request(from uint64) (membership.Ticket, membership.EnrolRequest, error) {

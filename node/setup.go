@@ -125,7 +125,7 @@ func Found(dir string, so register.SignedOp, now time.Time) (protocol.NetworkID,
 	if err := reg.Begin(leaf); err != nil {
 		return fail(err)
 	}
-	if err := writeJSON(identityPath(dir), id); err != nil {
+	if err := saveIdentity(dir, id); err != nil {
 		return fail(err)
 	}
 	return id.Network, nil
@@ -191,7 +191,7 @@ func Apply(dir string, a Application, now time.Time) (fingerprint string, err er
 	if err := writeJSON(joiningPath(dir), j); err != nil {
 		return fail(err)
 	}
-	if err := writeJSON(identityPath(dir), id); err != nil {
+	if err := saveIdentity(dir, id); err != nil {
 		return fail(err)
 	}
 	return c.Fingerprint(), nil
@@ -213,7 +213,7 @@ func applyNode(dir string, a Application, t membership.Ticket, keys *keyfile.Nod
 	if err := writeJSON(joiningPath(dir), j); err != nil {
 		return "", err
 	}
-	if err := writeJSON(identityPath(dir), id); err != nil {
+	if err := saveIdentity(dir, id); err != nil {
 		return "", err
 	}
 	return register.Fingerprint(id.Node), nil
