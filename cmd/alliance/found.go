@@ -352,7 +352,7 @@ func word(s string) (string, error) {
 	}
 	b, err := os.ReadFile(s)
 	if err != nil {
-		return "", fmt.Errorf("read ticket: %w", err)
+		return "", hint(fmt.Errorf("read ticket: %w; nothing was made", err), "a ticket is one word that begins with alliance-ticket-1-, or the name of a file that holds it")
 	}
 	return strings.TrimSpace(string(b)), nil
 }

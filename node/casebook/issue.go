@@ -88,7 +88,7 @@ func (b *Book) Issue(ctx context.Context, in Issue) (AlertResult, error) {
 		if len(had) > 0 {
 			return AlertResult{}, fail(Refused, "%s: not sent again: this alert was issued before, to all of these; to change it, issue an update", what)
 		}
-		return AlertResult{}, fail(Refused, "%s: not sent: there is nobody to send it to", what)
+		return AlertResult{}, fail(Refused, "%s: not sent: there is no active member to send it to but this one and those that it is about", what)
 	}
 	body, err := alert.EncodeBody(alert.KindIssue, alert.Body{Alert: in.Alert})
 	if err != nil {
@@ -224,7 +224,7 @@ func (b *Book) sentBefore(a *alert.Alert) (had []protocol.OrgID, err error) {
 	for _, id := range roots {
 		rec, err := b.alertRecord(x, id)
 		if err != nil {
-			return nil, fmt.Errorf("issue alert: whom it went to before cannot be read now: %w", err)
+			return nil, fmt.Errorf("issue alert: not sent: whom it went to before cannot be read now: %w", err)
 		}
 		had = append(had, rec.Core().Audience.Orgs...)
 	}
@@ -243,7 +243,7 @@ func (b *Book) content(kind, staff string, refs []protocol.RecordID, body []byte
 // sendAlert sends one record and notes it in the result.
 func (b *Book) sendAlert(ctx context.Context, reg Register, what string, r *AlertResult, to, barred []protocol.OrgID, expiry protocol.Day, c protocol.Content) error {
 	if len(c.Staff) > protocol.MaxKind {
-		return fail(Invalid, "%s: a pseudonym has at most %d characters", what, protocol.MaxKind)
+		return fail(Invalid, "%s: not sent: a pseudonym has at most %d characters", what, protocol.MaxKind)
 	}
 	custodians, err := b.Custodians(to, barred)
 	if err != nil {
@@ -313,7 +313,7 @@ func (b *Book) Update(ctx context.Context, name string, a *alert.Alert, staff st
 	if slices.ContainsFunc(current.Versions, func(e alert.Event) bool {
 		return e.Kind == alert.KindIssue && e.Body.Alert.Identifier == c.Identifier && e.Body.Alert.Sender == c.Sender
 	}) {
-		return AlertResult{}, fail(Invalid, "%s: not sent: an update needs an identifier of its own", what)
+		return AlertResult{}, fail(Invalid, "%s: not sent: an update needs an identifier of its own: give the document a new one, and send it again", what)
 	}
 	return b.follow(ctx, what, x, g, alert.KindUpdate, &c, staff)
 }
@@ -417,7 +417,7 @@ func (b *Book) Acknowledge(ctx context.Context, name string, did []string, reaso
 	const what = "acknowledge alert"
 	ack, err := alert.ParseAck(did, reason)
 	if err != nil {
-		return AlertResult{}, &Error{Kind: Invalid, err: err, Text: err.Error() + ": not sent"}
+		return AlertResult{}, &Error{Kind: Invalid, err: err, Text: err.Error() + "; nothing was sent"}
 	}
 	b.issue.Lock()
 	defer b.issue.Unlock()
@@ -431,11 +431,11 @@ func (b *Book) Acknowledge(ctx context.Context, name string, did []string, reaso
 	}
 	reg := b.o.Register()
 	if o, ok := reg.OrgAt(issuer, reg.Size()); !ok || unfit(o) != "" {
-		return AlertResult{}, fail(Refused, "%s: not sent, and nothing was kept: %s %s, so that nothing can be sealed to it", what, nameOf(reg, issuer).Name, unfit(o))
+		return AlertResult{}, fail(Refused, "%s: not sent, and nothing was kept: %s %s, so that nothing can be sealed to it. Call its desk", what, nameOf(reg, issuer).Name, unfit(o))
 	}
 	body, err := alert.EncodeBody(alert.KindAck, alert.Body{Ack: ack})
 	if err != nil {
-		return AlertResult{}, &Error{Kind: Invalid, err: err, Text: err.Error() + ": not sent"}
+		return AlertResult{}, &Error{Kind: Invalid, err: err, Text: err.Error() + "; nothing was sent"}
 	}
 	r := AlertResult{ID: g.id, Identifier: g.first().Alert().Identifier}
 	for _, t := range g.threads {

@@ -145,7 +145,7 @@ func cursor(s string) (*kase, error) {
 	k := &kase{}
 	at, id, ok := strings.Cut(s, "-")
 	if _, err := fmt.Sscan(at, &k.row.updated); !ok || err != nil || k.id.UnmarshalText([]byte(id)) != nil {
-		return nil, fail(Invalid, "list referrals: this is not where a list ended")
+		return nil, fail(Invalid, "list referrals: this is not where a list ended: begin again without it")
 	}
 	return k, nil
 }

@@ -31,7 +31,7 @@ func ReadBody(move string, b []byte) (referral.Body, error) {
 	body, ok, err := referral.ParseBody(referral.Kind("referral/"+move), b)
 	switch {
 	case !ok:
-		return nil, fail(NotFound, "there is no such move")
+		return nil, fail(NotFound, "there is no move called %q; nothing was sent: 'alliance referral --help' lists the moves", clip(move))
 	case err != nil:
 		return nil, &Error{Kind: Invalid, err: err, Text: fmt.Sprintf("%s referral: not sent, and nothing was kept: %v", move, err)}
 	}
@@ -121,10 +121,10 @@ func (b *Book) whole(ctx context.Context, x *index, k *kase, what string) (*fold
 		return nil, err
 	}
 	if f.missing > 0 {
-		return nil, fail(Failed, "%s: not sent: %d records of this referral cannot be read here now, so where it stands is not certain; they are asked for again", what, f.missing)
+		return nil, fail(Failed, "%s: not sent, and nothing was kept: %s of this referral cannot be read here now, so that it may stand elsewhere than this node knows. What the disk lost is fetched again from its other holders: try again later, and look at 'alliance status'", what, count(f.missing, "record"))
 	}
 	if !f.Known {
-		return nil, fail(NotFound, "%s: not sent: the referral itself is not here: it may still be on its way", what)
+		return nil, fail(NotFound, "%s: not sent, and nothing was kept: only replies to this referral are here, and not the referral itself, which may still be on its way: try again later", what)
 	}
 	return f, nil
 }
@@ -137,7 +137,7 @@ func (b *Book) leg(reg Register, f *folded, m Move, now referral.Time) (protocol
 			return protocol.OrgID{}, err
 		}
 		if _, ok := f.Leg(o.ID); !ok {
-			return protocol.OrgID{}, fail(NotFound, "%s is no recipient of this referral", o.Name)
+			return protocol.OrgID{}, fail(NotFound, "%s is no recipient of this referral; nothing was sent: 'alliance referral show' names them", o.Name)
 		}
 		return o.ID, nil
 	}
@@ -145,7 +145,7 @@ func (b *Book) leg(reg Register, f *folded, m Move, now referral.Time) (protocol
 		return b.o.Org, nil
 	}
 	if f.Sender != b.o.Org {
-		return protocol.OrgID{}, fail(Refused, "this organisation was told of the referral and not asked to act: it has no leg to move")
+		return protocol.OrgID{}, fail(Refused, "this organisation was told of the referral and not asked to act, so that it has nothing to answer; nothing was sent: to tell its sender something, call its desk")
 	}
 	if len(f.Legs) == 1 {
 		return f.Legs[0].Organisation, nil
@@ -167,13 +167,13 @@ func (b *Book) leg(reg Register, f *folded, m Move, now referral.Time) (protocol
 	for _, id := range open {
 		names = append(names, nameOf(reg, id).Name)
 	}
-	return protocol.OrgID{}, fail(Ambiguous, "say which recipient this is about: %s", strings.Join(names, ", "))
+	return protocol.OrgID{}, fail(Ambiguous, "this referral went to several: say with --leg which recipient this is about; nothing was sent: %s", strings.Join(names, ", "))
 }
 
 // send seals an event and hands it over.
 func (b *Book) send(ctx context.Context, reg Register, what string, f *folded, e referral.Event, sets [referral.SectionCount][]protocol.OrgID) (Sent, error) {
 	if len(e.Staff) > protocol.MaxKind {
-		return Sent{}, fail(Invalid, "%s: a pseudonym has at most %d characters", what, protocol.MaxKind)
+		return Sent{}, fail(Invalid, "%s: not sent: a pseudonym has at most %d characters", what, protocol.MaxKind)
 	}
 	for _, id := range e.Audience {
 		o, ok := reg.OrgAt(id, reg.Size())
@@ -222,10 +222,10 @@ func (b *Book) Amend(ctx context.Context, a Amendment) (Result, error) {
 		return Result{}, err
 	}
 	if f.Sender != b.o.Org {
-		return Result{}, fail(Refused, "%s: only its sender amends a referral; send it a message instead", what)
+		return Result{}, fail(Refused, "%s: not sent: only its sender amends a referral; send it a message instead", what)
 	}
 	if f.Parts.Case == nil || f.Parts.Identity == nil || f.Parts.Evidence == nil {
-		return Result{}, fail(Failed, "%s: not sent: a part of it cannot be read here, so that an amendment would empty it", what)
+		return Result{}, fail(Failed, "%s: not sent, and nothing was kept: a part of it cannot be read here, and an amendment would empty that part; send a message instead", what)
 	}
 	parts, err := patch(f.Parts, a.Changes)
 	if err != nil {

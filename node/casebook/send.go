@@ -77,7 +77,7 @@ type prepared struct {
 func (b *Book) prepare(reg Register, d referral.Draft, staff string) (prepared, error) {
 	const what = "send referral"
 	if len(staff) > protocol.MaxKind {
-		return prepared{}, fail(Invalid, "%s: a pseudonym has at most %d characters", what, protocol.MaxKind)
+		return prepared{}, fail(Invalid, "%s: not sent: a pseudonym has at most %d characters", what, protocol.MaxKind)
 	}
 	parts, readers, err := d.Resolve(func(name string) (protocol.OrgID, error) {
 		o, err := Member(reg, name)
@@ -94,7 +94,7 @@ func (b *Book) prepare(reg Register, d referral.Draft, staff string) (prepared, 
 	given := referral.Given{Sender: referral.Sender{Organisation: b.o.Org, Unit: b.o.Desk.Unit, Role: b.o.Desk.Role, Phone: b.o.Desk.Phone},
 		Staff: staff, Language: b.o.Desk.Language, District: b.o.Desk.District, Now: now}
 	if _, err := io.ReadFull(b.o.Random, given.Random[:]); err != nil {
-		return prepared{}, fmt.Errorf("%s: %w", what, err)
+		return prepared{}, unsent(what, err)
 	}
 	parts = parts.Complete(given)
 	p := prepared{parts: parts, audience: referral.Audience(parts)}
