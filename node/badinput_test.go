@@ -106,7 +106,7 @@ func TestFoldersThatDoNotStart(t *testing.T) {
 		}, nil, []string{"nowhere"}},
 		{"a peer that is no node", func(d string) {
 			os.WriteFile(filepath.Join(d, config.FileName), []byte("[peers]\nabc = [\"127.0.0.1:4410\"]\n"), 0o600)
-		}, nil, []string{"peers.abc"}},
+		}, nil, []string{"abc", "node's ID"}},
 		{"a file in the socket's place", func(d string) { os.WriteFile(filepath.Join(d, "api.sock"), []byte("x"), 0o600) }, nil, []string{"api.sock", "left as it is"}},
 	} {
 		dir := copied(t, alpha.dir)
