@@ -63,7 +63,9 @@ const (
 )
 
 // Finding is one rule that a document breaks, or a warning about it. As an
-// error it is always a *Finding.
+// error it is always a *Finding. For who wrote the document it repeats, clipped,
+// a code, number or time that is none, and never a text; it does not belong in
+// a log.
 type Finding struct {
 	Rule  Rule   `json:"rule"`
 	Where string `json:"where"` // as "alert/info[2]/area[1]/polygon", counted from 1; may be empty
