@@ -65,7 +65,7 @@ func refused(what string, err error) error {
 			Text: fmt.Sprintf("%s: not sent, and nothing was kept: %v. Put this right and send it again", what, err)}
 	case errors.As(err, &r):
 		return &Error{Kind: Refused, err: err,
-			Text: fmt.Sprintf("%s: not sent, and nothing was kept: %s", what, r.Why)}
+			Text: fmt.Sprintf("%s: not sent, and nothing was kept: %s; 'alliance referral show' says what may be done now", what, r.Why)}
 	}
 	return &Error{Kind: Invalid, err: err, Text: fmt.Sprintf("%s: not sent, and nothing was kept: %v", what, err)}
 }
