@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -17,7 +16,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/crypto/seal"
 )
 
@@ -38,16 +36,15 @@ func (p parts) sum() float64 {
 
 // baseKeys are the baseline's signing keys. They protect nothing, so both
 // sides derive them from the one number that the bench hands to both.
-func baseKeys(secret string) (author, recipient crypto.PrivateKey, err error) {
-	key := func(who string) crypto.PrivateKey {
+func baseKeys(secret string) (author, recipient ed25519.PrivateKey) {
+	key := func(who string) ed25519.PrivateKey {
 		seed := sha256.Sum256([]byte(who + secret))
-		k, e := crypto.NewPrivateKey(seed[:])
-		err = errors.Join(err, e)
-		return k
+		return ed25519.NewKeyFromSeed(seed[:])
 	}
-	author, recipient = key("author"), key("recipient")
-	return author, recipient, err
+	return key("author"), key("recipient")
 }
+
+func public(key ed25519.PrivateKey) ed25519.PublicKey { return key.Public().(ed25519.PublicKey) }
 
 func tlsConfig() (*tls.Config, error) {
 	pub, key, err := ed25519.GenerateKey(rand.Reader)
@@ -100,17 +97,13 @@ func dialTLS(addr string) (net.Conn, error) {
 
 // runBaseRecipient: folder, secret, and how many deliveries there may be.
 func runBaseRecipient(_ context.Context, w *worker, in io.Reader, dir, secret string, most int) error {
-	_, key, err := baseKeys(secret)
-	if err != nil {
-		return err
-	}
-	author, _, _ := baseKeys(secret)
+	author, key := baseKeys(secret)
 	log, err := newGroupLog(filepath.Join(dir, "recipient.log"), int64(most)*int64(recordSize))
 	if err != nil {
 		return err
 	}
 	defer log.close()
-	addr, stop, err := serveTLS(func(conn net.Conn) error { return receive(conn, log, key, author.Public()) })
+	addr, stop, err := serveTLS(func(conn net.Conn) error { return receive(conn, log, key, public(author)) })
 	if err != nil {
 		return err
 	}
@@ -121,10 +114,7 @@ func runBaseRecipient(_ context.Context, w *worker, in io.Reader, dir, secret st
 // runBaseAuthor: folder, secret, how many deliveries there may be, and where
 // the recipient is.
 func runBaseAuthor(_ context.Context, w *worker, in io.Reader, dir, secret string, most int, addr string) error {
-	key, recipient, err := baseKeys(secret)
-	if err != nil {
-		return err
-	}
+	key, recipient := baseKeys(secret)
 	log, err := newGroupLog(filepath.Join(dir, "author.log"), int64(most)*int64(recordSize+receiptSize))
 	if err != nil {
 		return err
@@ -135,7 +125,7 @@ func runBaseAuthor(_ context.Context, w *worker, in io.Reader, dir, secret strin
 		return err
 	}
 	defer conn.Close()
-	a := newBaseAuthor(conn, log, key, recipient.Public())
+	a := newBaseAuthor(conn, log, key, public(recipient))
 	body := exampleBody()
 	w.do["send"] = func(r request) (answer, error) {
 		each, whole, err := drive(r.N, r.Flight, func(int) error { return a.deliver(body) })
@@ -172,7 +162,7 @@ func (a *baseAuthor) parts(n int, path string) (p parts, err error) {
 	}
 	body := exampleBody()
 	core := make([]byte, baseCore)
-	sig := a.key.Sign(labelRecord, crypto.Hash{}, core)
+	sig := baseSign(a.key, labelRecord, core)
 	sealing := func() error {
 		plain := make([]byte, basePlain)
 		copy(plain[baseInner:], body)
@@ -182,8 +172,8 @@ func (a *baseAuthor) parts(n int, path string) (p parts, err error) {
 		sha256.Sum256(section)
 		return err
 	}
-	sign := func() error { sig = a.key.Sign(labelRecord, crypto.Hash{}, core); return nil }
-	verify := func() error { return crypto.Verify(a.key.Public(), labelRecord, crypto.Hash{}, core, sig) }
+	sign := func() error { sig = baseSign(a.key, labelRecord, core); return nil }
+	verify := func() error { return baseVerify(public(a.key), labelRecord, core, sig) }
 	record, receipt := sync(recordSize-frameHead), sync(receiptSize-frameHead)
 	took, err := inTurn(n, sealing, sign, record, a.roundTrip, verify, record, sign, verify, receipt)
 	if err != nil {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bufio"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"debug/elf"
@@ -16,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/crypto/seal"
 )
 
@@ -76,14 +76,14 @@ func measureLimits(dir string, n int) (l Limits, err error) {
 			return datasync(f)
 		})
 	}
-	key, e := crypto.GenerateKey(rand.Reader)
+	_, key, e := ed25519.GenerateKey(rand.Reader)
 	if e != nil {
 		return l, e
 	}
 	msg := make([]byte, baseCore)
-	sig := key.Sign(labelRecord, crypto.Hash{}, msg)
-	set(&l.Sign, n, func() error { key.Sign(labelRecord, crypto.Hash{}, msg); return nil })
-	set(&l.Verify, n, func() error { return crypto.Verify(key.Public(), labelRecord, crypto.Hash{}, msg, sig) })
+	sig := baseSign(key, labelRecord, msg)
+	set(&l.Sign, n, func() error { baseSign(key, labelRecord, msg); return nil })
+	set(&l.Verify, n, func() error { return baseVerify(public(key), labelRecord, msg, sig) })
 	var feed seal.FeedKey
 	rand.Read(feed[:])
 	plain := make([]byte, seal.PaddedLen(bodySize))
