@@ -24,9 +24,10 @@
 // # Legs
 //
 // Each recipient organisation has one leg. A send or an amend is one record
-// to all recipients and watchers; every other event goes to the leg's other
-// side alone, so no recipient learns from the records what another does. The
-// table of moves is data:
+// to all recipients and watchers, so that all fold alike; of an amend, who
+// declined or whose leg is over ([State.Over]) reads the summary alone. Every
+// other event goes to the leg's other side alone, so no recipient learns from
+// the records what another does. The table of moves is data:
 //
 //	from                                event        by         to            must give
 //	–                                   send         sender     sent          what [Validate] asks
