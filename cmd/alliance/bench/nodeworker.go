@@ -163,9 +163,10 @@ func (l *load) state(r request) (replica.FeedState, error) {
 
 // held says how far a feed is whole and durable here.
 func (l *load) held(_ context.Context, r request) (answer, error) {
-	s := l.n.Status().Store // before what is lacking, which verifying adds to
+	status := l.n.Status() // before what is lacking, which verifying adds to
+	s := status.Store
 	f, err := l.state(r)
-	return answer{Seq: f.Chain.Seq, Lost: f.Lacking, Whole: s.ToVerify > 0 && s.Verified == s.ToVerify}, err
+	return answer{Seq: f.Chain.Seq, Lost: f.Lacking, Whole: s.ToVerify > 0 && s.Verified == s.ToVerify, Queued: status.Cases.Queued}, err
 }
 
 // await waits until a feed is durable here up to seq, with nothing lacking.

@@ -305,6 +305,10 @@ func (b *bench) late(ctx context.Context) error {
 	}
 	r := b.report
 	r.WritePerS = float64(b.Records) / backlog.Seconds
+	// The author goes on sorting what it wrote into its lists for a while.
+	if _, err := pollUntil(ctx, ap, request{Do: "held", Feed: backlog.Feed}, func(a answer) bool { return a.Queued == 0 }); err != nil {
+		return err
+	}
 	rounds := (b.Rounds + 1) / 2
 	var per, busy, servers []float64
 	for round := range rounds {
