@@ -101,7 +101,8 @@ func TestExitCodeOfEverySituation(t *testing.T) {
 		{2, []string{"daemon", "--dir", in("port")}}, {2, []string{"daemon", "--dir", in("multi")}},
 		{2, []string{"referral", "send", in("cut.json"), "--dir", in("sec")}}, {2, []string{"referral", "accept", "X", "--file", in("cut.json"), "--dir", in("sec")}},
 		{2, []string{"referral", "ack", "X", "--decide-by", "tomorrow", "--dir", in("sec")}}, {2, []string{"alert", "issue", pw, "--dir", in("sec")}},
-		{2, []string{"codes", "a", "b"}},
+		{2, []string{"codes", "a", "b"}}, {2, []string{"op", "draft", "set-kind", "--code", "helplin", "--out", in("k.op"), "--dir", in("sec")}},
+		{2, join("--ticket", ticket, "--class", "ngo", "--kind", "helplin")},
 
 		{3, []string{"status", "--dir", in("nowhere")}}, {3, []string{"daemon", "--dir", in("nowhere")}}, {3, []string{"verify", "--dir", in("nowhere")}},
 		{3, []string{"key", "show", in("none.key")}}, {3, []string{"key", "show", locked, "--passphrase-file", in("none")}}, {3, []string{"op", "show", in("none.op")}},

@@ -37,10 +37,10 @@ var moves = []moveSpec{
 		{"service", "services", 'l', "a service that is accepted, once for each; all that was asked where none is given"},
 		{"rest-reason", "rest_reason", 's', "why not the others"},
 		{"number", "number", 's', "entry or FIR number, where police have one already"},
-		{"number-kind", "number_kind", 's', "kind of that number"},
+		{"number-kind", "number_kind", 's', "kind of that number: 'alliance codes number-kind' prints them"},
 	}},
 	{"decline", "decline", "do not take it on", "--reason no-capacity --instead none-known", []field{
-		{"reason", "reason", 's', "a code of the list of reasons"},
+		{"reason", "reason", 's', "a code that 'alliance codes decline-reason' prints"},
 		{"text", "text", 's', "the reason in words; needed with the reason other"},
 		{"instead", "instead", 's', "another body that could help, or none-known"},
 		{"instead-organisation", "instead_organisation", 's', "that body's ID, where it is a member"},
@@ -54,7 +54,7 @@ var moves = []moveSpec{
 	{"complete", "complete", "say that this organisation has done its part", "--outcome successful --service counselling", []field{
 		{"outcome", "outcome", 's', "successful, partly or not"},
 		{"service", "services", 'l', "a service that was given, once for each"},
-		{"why-not", "why_not", 's', "a code, unless all was successful"},
+		{"why-not", "why_not", 's', "a code that 'alliance codes why-not' prints, unless all was successful"},
 		{"text", "text", 's', "more in words"},
 		{"number", "number", 's', "entry or FIR number; needed for a police report"},
 		{"number-kind", "number_kind", 's', "kind of that number"},

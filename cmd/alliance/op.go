@@ -16,6 +16,7 @@ import (
 	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
+	"github.com/national-alliance/alliance/protocol/vocab"
 )
 
 func (p *program) op() *cobra.Command {
@@ -158,6 +159,9 @@ func (p *program) opDraft() *cobra.Command {
 				return api.Errorf(api.Conflict, "%s is there already and was left as it is: choose another name", out)
 			}
 			d.Kind = args[0]
+			if d.Kind == "set-kind" && !vocab.Known(vocab.OrganisationKind, d.Code) {
+				return hint(usage("--code: %q is no code of the list %s; nothing was drafted", d.Code, vocab.OrganisationKind), "%s", codesOf(vocab.OrganisationKind))
+			}
 			o, err := ask[api.Op](c.Context(), p, "POST", "/ops/draft", d)
 			if err != nil {
 				return err
@@ -174,7 +178,7 @@ func (p *program) opDraft() *cobra.Command {
 	f.StringVar(&d.Node, "node", "", "a node's ID, or enough of its beginning")
 	f.StringArrayVar(&d.Nodes, "at", nil, "a node that votes or signs; once for each")
 	f.StringVar(&d.Request, "request", "", "a request's ID, or enough of its beginning")
-	f.StringVar(&d.Code, "code", "", "a finer kind")
+	f.StringVar(&d.Code, "code", "", "a finer kind: a code that 'alliance codes organisation-kind' prints")
 	f.StringArrayVar(&d.Members, "member", nil, "a person's public key, or a group's organisation; once for each")
 	f.IntVar(&d.Threshold, "threshold", 0, "how many must sign")
 	f.IntVar(&d.Suspension, "suspension", 0, "how many officers may suspend")
