@@ -26,6 +26,10 @@ const Prefix = "/api/v1"
 // MaxRequest is the most that a request's body may hold, in bytes.
 const MaxRequest = 32 << 20
 
+// bodyTime is how long a request's body may take: the socket is local, but the
+// machine may be busy.
+const bodyTime = time.Minute
+
 // Server serves the API on a Unix socket.
 type Server struct {
 	path string
@@ -79,7 +83,7 @@ type Out[T any] struct {
 // kind; any other error is Internal.
 func Route[In, T any](s *Server, method, path, summary string, do func(context.Context, *In) (T, error)) {
 	id := strings.ToLower(method) + strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path)
-	op := huma.Operation{OperationID: id, Method: method, Path: Prefix + path, Summary: summary, MaxBodyBytes: MaxRequest,
+	op := huma.Operation{OperationID: id, Method: method, Path: Prefix + path, Summary: summary, MaxBodyBytes: MaxRequest, BodyReadTimeout: bodyTime,
 		Responses: map[string]*huma.Response{"default": {Description: "a problem of RFC 9457", Content: map[string]*huma.MediaType{
 			problemType: {Schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[problem](), true, "Problem")}}}}}
 	huma.Register(s.api, op, func(ctx context.Context, in *In) (*Out[T], error) {
