@@ -16,8 +16,8 @@ import (
 // first half (RFC 8032 §5.1.7, without the cofactor).
 
 const (
-	tableAfter  = 16   // verifications under a key before its table pays; making it takes as long as three
-	tablesKept  = 32   // of 92 KB
+	tableAfter  = 24   // verifications under a key before its table pays; making it takes as long as five
+	tablesKept  = 16   // of 220 KB
 	keysCounted = 1024 // keys without a table whose verifications are counted
 )
 
@@ -25,12 +25,12 @@ const (
 // to half of 2^bits: with signed digits a product takes one addition a digit.
 // It is for public scalars: how long an addition takes may depend on them.
 type multiples struct {
-	bits uint // 4 or 8
+	bits uint // up to 8
 	rows [][]edwards25519.Point
 }
 
 func newMultiples(p *edwards25519.Point, bits uint) *multiples {
-	m := &multiples{bits, make([][]edwards25519.Point, 256/bits)}
+	m := &multiples{bits, make([][]edwards25519.Point, (255+bits)/bits)}
 	p = new(edwards25519.Point).Set(p)
 	for i := range m.rows {
 		row := make([]edwards25519.Point, 1<<(bits-1))
@@ -50,7 +50,11 @@ func (m *multiples) add(sum *edwards25519.Point, s *edwards25519.Scalar) {
 	b, carry := s.Bytes(), 0
 	for i, row := range m.rows {
 		at := uint(i) * m.bits
-		d := int(b[at/8]>>(at%8))&(1<<m.bits-1) + carry
+		d := int(b[at/8] >> (at % 8))
+		if at/8+1 < uint(len(b)) {
+			d |= int(b[at/8+1]) << (8 - at%8)
+		}
+		d = d&(1<<m.bits-1) + carry
 		carry = 0
 		if d > len(row) {
 			d -= 2 * len(row)
@@ -132,7 +136,7 @@ func (t *tables) of(key PublicKey) *multiples {
 	if err != nil {
 		return nil
 	}
-	table = newMultiples(p.Negate(p), 4)
+	table = newMultiples(p.Negate(p), 6)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.keys[key]; s != nil && s.table != nil {

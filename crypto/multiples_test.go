@@ -94,7 +94,7 @@ func TestMultiplesVerifyAsTheStandardLibrary(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := newMultiples(p.Negate(p), []uint{4, 8}[i%2])
+		m := newMultiples(p.Negate(p), []uint{6, 8, 5}[i%3])
 		for range 16 { // a twisted key's signatures stand once in eight
 			msg := fmt.Appendf(nil, "example %d", r.Uint64())
 			sig := s.sign(r, msg, nil)
@@ -123,7 +123,7 @@ func TestMultiplesVerifyAsTheStandardLibrary(t *testing.T) {
 func TestMultiplesOfEdgeScalars(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	p := new(edwards25519.Point).ScalarBaseMult(scalar(r))
-	for _, bits := range []uint{4, 8} {
+	for _, bits := range []uint{3, 4, 5, 6, 7, 8} {
 		m := newMultiples(p, bits)
 		for _, fill := range []byte{0x00, 0x01, 0x07, 0x08, 0x77, 0x78, 0x7f, 0x80, 0x81, 0x88, 0x99, 0xff} {
 			b := bytes.Repeat([]byte{fill}, 32)
@@ -193,7 +193,7 @@ func FuzzMultiples(f *testing.F) {
 	r := rand.New(rand.NewPCG(11, 12))
 	s := newSigner(r, nil)
 	p, _ := new(edwards25519.Point).SetBytes(s.key[:])
-	m := newMultiples(p.Negate(p), 4)
+	m := newMultiples(p.Negate(p), 6)
 	for _, msg := range []string{"", "example"} {
 		sig := s.sign(r, []byte(msg), nil)
 		f.Add([]byte(msg), sig[:])

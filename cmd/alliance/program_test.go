@@ -158,7 +158,7 @@ func TestTuneLeavesTheEnvironmentsWord(t *testing.T) {
 		t.Setenv(k, "")
 	}
 	tune()
-	if got := debug.SetMemoryLimit(-1); got != 220<<20 {
+	if got := debug.SetMemoryLimit(-1); got != 320<<20 {
 		t.Errorf("memory limit is %d", got)
 	}
 	if got := debug.SetGCPercent(100); got != 200 {

@@ -80,6 +80,7 @@ type Book struct {
 	mu    sync.Mutex
 	x     *index        // nil while locked
 	queue []arrived     // records not yet indexed
+	doing int           // … and those taken out of the queue
 	wake  chan struct{} // queue is not empty
 	load  sync.Mutex    // one Load at a time
 	moves [64]sync.Mutex
@@ -179,18 +180,21 @@ func (b *Book) drain(ctx context.Context) {
 			break
 		}
 		todo := b.queue
-		b.queue = nil
+		b.queue, b.doing = nil, len(todo)
 		b.mu.Unlock()
 		for i, a := range todo {
 			if ctx.Err() != nil {
 				b.mu.Lock()
-				b.queue = append(todo[i:], b.queue...)
+				b.queue, b.doing = append(todo[i:], b.queue...), 0
 				b.mu.Unlock()
 				return
 			}
 			if err := b.take(ctx, a); err != nil {
 				b.o.Log.Warn("record is not shown yet; it is kept, and read again at the next unlock", "feed", a.feed.Short(), "seq", a.seq, "err", err)
 			}
+			b.mu.Lock()
+			b.doing--
+			b.mu.Unlock()
 		}
 	}
 	if err := b.refresh(ctx); err != nil && !errors.Is(err, ErrLocked) && ctx.Err() == nil {
@@ -248,7 +252,7 @@ func (b *Book) Status() Status {
 	if b.x == nil {
 		return Status{Locked: true}
 	}
-	s := Status{Loading: b.x.loading, Done: b.x.done, Total: b.x.total, Queued: len(b.queue),
+	s := Status{Loading: b.x.loading, Done: b.x.done, Total: b.x.total, Queued: len(b.queue) + b.doing,
 		Unreadable: len(b.x.unreadable), Malformed: len(b.x.malformed), Alerts: len(b.x.alerts.all().groups)}
 	for _, k := range b.x.cases {
 		if k.row.known {

@@ -237,12 +237,12 @@ type page struct {
 	err     error // of the fetch
 }
 
-// fetchRange fetches records from a peer and takes them. Three pages are in
+// fetchRange fetches records from a peer and takes them. Pages are in
 // work at once: while one becomes durable, the next is verified, and the one
 // after that is on its way.
 func (r *Replica) fetchRange(ctx context.Context, p *peer, id protocol.FeedID, from, to uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
-	fetched, verified := make(chan page, fetchAhead), make(chan page)
+	fetched, verified := make(chan page, fetchAhead), make(chan page, 1)
 	var work sync.WaitGroup
 	defer work.Wait()
 	defer cancel()

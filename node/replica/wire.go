@@ -120,7 +120,7 @@ const (
 	maxBatch    = 1024    // receipts of one batch
 	maxOwnHeads = 512     // heads of one answer
 	maxInFlight = 1024    // pushed records waiting for durability, one stream
-	fetchAhead  = 1       // pages that wait to be verified
+	fetchAhead  = 2       // pages that wait to be verified
 	maxLacking  = 1024    // lacking records asked for in one comparison, of one feed
 	maxExpected = 4096    // feeds whose cores are taken ahead of a key record
 	maxQuotas   = 4096    // token buckets kept although they are full

@@ -146,7 +146,7 @@ func badgerOptions(opt Options) badger.Options {
 		WithMemTableSize(memTable).WithNumMemtables(2).
 		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
 		WithBaseTableSize(4 << 20).WithBaseLevelSize(128 << 20).
-		WithNumLevelZeroTables(8).WithNumLevelZeroTablesStall(20).
+		WithNumLevelZeroTables(16).WithNumLevelZeroTablesStall(32).
 		WithNumCompactors(2).WithNumGoroutines(2).
 		WithBlockCacheSize(8 << 20).WithIndexCacheSize(8 << 20)
 }

@@ -82,7 +82,9 @@ func (w *wal) sync(db *badger.DB, n int) error {
 	if w.f == nil {
 		return db.Sync()
 	}
-	if w.used += int64(n); w.used+layAhead/2 > w.laid {
+	if w.used += int64(n); n > layAhead {
+		w.laid = max(w.laid, w.used&^(layPage-1)) // so much at once is not made faster
+	} else if w.used+layAhead/2 > w.laid {
 		if err := w.lay(); err != nil {
 			return err
 		}
