@@ -300,7 +300,12 @@ func TestThreeSecretariatNodesSurviveTheLeader(t *testing.T) {
 
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	end := time.Now().Add(30 * time.Second)
+	within(t, 30*time.Second, what, f)
+}
+
+func within(t *testing.T, most time.Duration, what string, f func() bool) {
+	t.Helper()
+	end := time.Now().Add(most)
 	for !f() {
 		if time.Now().After(end) {
 			t.Fatal("never came: " + what)
