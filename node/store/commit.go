@@ -33,7 +33,7 @@ func (j *job) end(err error) {
 // goroutine and being woken by it; its own goroutine does the rest.
 type committer struct {
 	turn sync.Mutex // held while writing
-	q struct {
+	q    struct {
 		sync.Mutex
 		jobs   []*job
 		size   int

@@ -42,7 +42,7 @@ type answer struct {
 	Seq     uint64    `json:"seq,omitempty"`
 	N       int       `json:"n,omitempty"`
 	Lost    int       `json:"lost,omitempty"`
-	Whole   bool      `json:"whole,omitempty"` // all that is stored was verified since the start
+	Whole   bool      `json:"whole,omitempty"`  // all that is stored was verified since the start
 	Queued  int       `json:"queued,omitempty"` // records that are not in the lists yet
 	Parts   *parts    `json:"parts,omitempty"`
 }
