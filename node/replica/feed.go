@@ -304,21 +304,35 @@ func readersOf(c *protocol.Chain) []protocol.OrgID {
 // receipt signs this node's word for a feed; false where it has nothing to
 // vouch for.
 func (r *Replica) receipt(f *feed) (protocol.SignedReceipt, bool) {
+	word, ok := r.word(f)
+	if !ok {
+		return protocol.SignedReceipt{}, false
+	}
+	return protocol.SignReceipt(r.o.Key, word), true
+}
+
+// word is what this node may say of a feed now; false where it has nothing to
+// vouch for.
+func (r *Replica) word(f *feed) (protocol.Receipt, bool) {
 	f.mu.Lock()
 	seq, c := f.whole(), f.durable
 	f.mu.Unlock()
 	if seq == 0 {
-		return protocol.SignedReceipt{}, false
+		return protocol.Receipt{}, false
 	}
 	head := c.Head
 	if seq < c.Seq {
 		rec, _ := r.record(f, seq)
 		if rec == nil {
-			return protocol.SignedReceipt{}, false
+			return protocol.Receipt{}, false
 		}
 		head = rec.ID()
 	}
-	out := protocol.Receipt{Version: protocol.Version, Network: r.network, Org: r.o.Org, Node: r.o.Node, Feed: f.id, Seq: seq, Head: head}
+	return r.wordOf(f.id, &c, seq, head), true
+}
+
+func (r *Replica) wordOf(id protocol.FeedID, c *protocol.Chain, seq uint64, head protocol.RecordID) protocol.Receipt {
+	out := protocol.Receipt{Version: protocol.Version, Network: r.network, Org: r.o.Org, Node: r.o.Node, Feed: id, Seq: seq, Head: head}
 	for _, x := range c.Refused {
 		if x.From <= seq {
 			x.To = min(x.To, seq)
@@ -331,7 +345,7 @@ func (r *Replica) receipt(f *feed) (protocol.SignedReceipt, bool) {
 			out.Held = append(out.Held, x)
 		}
 	}
-	return protocol.SignReceipt(r.o.Key, out), true
+	return out
 }
 
 // loadReceipts reads a feed's receipts from disk once. Called with f.mu held.

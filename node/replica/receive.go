@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -385,17 +386,43 @@ func (r *Replica) takeSections(p Push) taken {
 	return r.addSections(f, rec, p.Sections)
 }
 
+// signEarly signs, while the disk works, what will be said once a record is
+// durable, if nothing else comes. It is given away only when that is true.
+func (r *Replica) signEarly(t taken) <-chan protocol.SignedReceipt {
+	if t.chain.Seq == 0 || t.verdict != Have {
+		return nil
+	}
+	done := make(chan protocol.SignedReceipt, 1)
+	go func() {
+		done <- protocol.SignReceipt(r.o.Key, r.wordOf(t.feed.id, &t.chain, t.chain.Seq, t.chain.Head))
+	}()
+	return done
+}
+
+// sign returns the signed receipt, the one signed early where it says the same.
+func (r *Replica) sign(word protocol.Receipt, early *<-chan protocol.SignedReceipt) protocol.SignedReceipt {
+	if *early != nil {
+		rc := <-*early
+		if *early = nil; bytes.Equal(rc.Body, protocol.Encode(word)) {
+			return rc
+		}
+	}
+	return protocol.SignReceipt(r.o.Key, word)
+}
+
 // settleAll waits for taken records in order. A commit makes a run of them
 // durable at once, and each run is answered with one receipt a feed.
 func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) {
 	due := map[*feed]bool{}
+	var early <-chan protocol.SignedReceipt
 	flush := func() {
 		for f := range due {
 			delete(due, f)
-			rc, ok := r.receipt(f)
+			word, ok := r.word(f)
 			if !ok {
 				continue
 			}
+			rc := r.sign(word, &early)
 			if s.Write(protocol.Encode(PushAnswer{Receipts: []protocol.SignedReceipt{rc}})) != nil {
 				s.Close() // ends the reader too
 			}
@@ -408,6 +435,9 @@ func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) 
 			// A commit makes many durable before it tells of the first.
 			if c, _, e := r.o.Disk.Chain(t.feed.id); e != nil || c.Seq < t.seq || t.chain.Seq == 0 {
 				flush()
+			}
+			if len(pending) == 0 {
+				early = r.signEarly(t)
 			}
 			err = t.wait()
 		}

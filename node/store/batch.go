@@ -383,25 +383,56 @@ func (d *draft) idOf(feed protocol.FeedID, seq uint64, c protocol.Chain) (protoc
 	return idOf(d.get, feed, seq, c, d.s.network)
 }
 
+// word is how far a receipt reaches, and for how many records it vouches.
+type word struct{ seq, vouched uint64 }
+
 func (d *draft) receipt(signed protocol.SignedReceipt, r protocol.Receipt) error {
 	key := keyReceipt(r.Feed, r.Node)
-	vouched := r.Seq
+	now := word{r.Seq, r.Seq}
 	for _, h := range r.Held {
-		vouched -= h.To - h.From + 1
+		now.vouched -= h.To - h.From + 1
 	}
 	for _, f := range r.Refused {
-		vouched -= f.To - f.From + 1
+		now.vouched -= f.To - f.From + 1
 	}
-	if d.known(key) {
-		if v, err := d.get(key); err == nil && len(v) > 16 {
-			seq, old := binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])
-			if r.Seq < seq || r.Seq == seq && vouched <= old {
-				return nil
-			}
+	// Memory may say that this is news; what the row says is looked at only
+	// where it does not, for the row may be lost.
+	last, ok := d.words[string(key)]
+	if !ok {
+		last, ok = d.s.words[string(key)]
+	}
+	if !ok || !now.better(last) {
+		if old, ok := d.word(key); ok && !now.better(old) {
+			return nil
 		}
 	}
-	v := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, r.Seq), vouched)
+	k := string(key)
+	was, had := d.words[k]
+	d.undo = append(d.undo, func() {
+		if delete(d.words, k); had {
+			d.words[k] = was
+		}
+	})
+	d.words[k] = now
+	v := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, now.seq), now.vouched)
 	return d.set(rowReceipt, key, append(v, protocol.Encode(signed)...))
+}
+
+func (w word) better(old word) bool {
+	return w.seq > old.seq || w.seq == old.seq && w.vouched > old.vouched
+}
+
+// word is what the newest receipt under a key says; false where there is none,
+// or it is lost.
+func (d *draft) word(key []byte) (word, bool) {
+	if !d.known(key) {
+		return word{}, false
+	}
+	v, err := d.get(key)
+	if err != nil || len(v) <= 16 {
+		return word{}, false
+	}
+	return word{binary.BigEndian.Uint64(v), binary.BigEndian.Uint64(v[8:])}, true
 }
 
 func (d *draft) fork(feed protocol.FeedID, proof *protocol.Fork) error {

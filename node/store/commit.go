@@ -244,7 +244,7 @@ func (s *Store) group(jobs []*job) (rest []*job) {
 		return nil
 	}
 	d := &draft{s: s, rows: make(map[string][]byte), chains: make(map[protocol.FeedID]protocol.Chain),
-		marks: make(map[string]*tag), totals: s.totals.clone()}
+		marks: make(map[string]*tag), words: make(map[string]word), totals: s.totals.clone()}
 	var in []*job
 	err = s.view(func(txn *badger.Txn) error {
 		d.txn = txn
@@ -309,6 +309,9 @@ func (s *Store) write(d *draft) error {
 	}
 	for k, m := range d.marks {
 		s.marks.set(k, m)
+	}
+	for k, w := range d.words {
+		s.words[k] = w
 	}
 	for _, f := range d.found {
 		s.refound(f)

@@ -28,6 +28,7 @@ type draft struct {
 	size   int
 	chains map[protocol.FeedID]protocol.Chain
 	marks  map[string]*tag // tags of summed rows; nil: removed
+	words  map[string]word
 	totals totals
 	found  []found
 	undo   []func()

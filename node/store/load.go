@@ -92,6 +92,7 @@ func (s *Store) load() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.chains, s.marks, s.totals, s.lost, s.damage = chains, marks, t, lost, damage
+	s.words = make(map[string]word)
 	return nil
 }
 

@@ -56,7 +56,8 @@ type Store struct {
 	lost   map[protocol.FeedID]map[uint64]*Lost
 	damage Damage
 
-	marks marks // of summed rows; the committer writes it, under mu
+	marks marks           // of summed rows; the committer writes it, under mu
+	words map[string]word // of receipts written since the files were opened; the committer's own
 
 	committer
 }
