@@ -415,7 +415,9 @@ func (r *Replica) sign(word protocol.Receipt, early *<-chan protocol.SignedRecei
 func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) {
 	due := map[*feed]bool{}
 	var early <-chan protocol.SignedReceipt
+	run, alone := 0, true // records since the last receipt; it was for one
 	flush := func() {
+		run, alone = 0, run <= 1
 		for f := range due {
 			delete(due, f)
 			word, ok := r.word(f)
@@ -436,7 +438,7 @@ func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) 
 			if c, _, e := r.o.Disk.Chain(t.feed.id); e != nil || c.Seq < t.seq || t.chain.Seq == 0 {
 				flush()
 			}
-			if len(pending) == 0 {
+			if run++; alone && len(pending) == 0 { // where many come it would be in vain
 				early = r.signEarly(t)
 			}
 			err = t.wait()
