@@ -132,7 +132,7 @@ example: alliance bench --quick
 	f.StringVar(&c.Dir, "dir", "", "where the networks live while they run (default: a temporary folder)")
 	f.StringVar(&c.Profiles, "profiles", "", "write CPU and allocation profiles of the nodes into this folder")
 	f.StringVar(&c.Only, "only", "", "one phase alone: deliver, ten or late")
-	f.IntVar(&c.Latency, "latency", 400, "deliveries of a round with one in flight")
+	f.IntVar(&c.Latency, "latency", 800, "deliveries of a round with one in flight")
 	f.IntVar(&c.Load, "load", 6000, "deliveries of a round with 64 in flight")
 	if err := f.Parse(args); err != nil {
 		return c, err
