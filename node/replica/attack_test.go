@@ -424,6 +424,18 @@ func TestAuthorsPayByTheByte(t *testing.T) {
 			t.Fatal("taken beyond the quota")
 		}
 		w.until("it is taken when there is quota again", func() bool { return a.vouched(last.Feed, last.Seq, "B1") })
+		// What is brought again, by anybody, costs its author nothing.
+		rec := a.record(last.Feed, last.Seq)
+		env := protocol.Envelope{Core: rec.CoreBytes(), Signature: rec.Signature(), Sections: [][]byte{rec.Section(0)}}
+		before = b.authors.of(nodeID("A1")).Tokens()
+		for range 1000 {
+			if got := b.takePush(Push{Record: &env, Feed: last.Feed, Seq: last.Seq}); got.verdict != Have {
+				t.Fatalf("a replay: %+v", got)
+			}
+		}
+		if now := b.authors.of(nodeID("A1")).Tokens(); now < before {
+			t.Errorf("replays cost the author %v", before-now)
+		}
 	})
 }
 

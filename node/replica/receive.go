@@ -345,10 +345,24 @@ func (r *Replica) takePush(p Push) taken {
 	case err != nil, s.Feed() != p.Feed, s.Core().Seq != p.Seq, len(p.Record.Sections) > len(s.Core().Sections()):
 		return refused(RefusedDrop)
 	}
-	if !r.authors.allow(s.Core().Node, cost(p.Record.Core, p.Record.Sections)) {
+	// What is here already is not charged to its author: whoever brings it again
+	// must not use up what the author may send.
+	if !r.holds(s) && !r.authors.allow(s.Core().Node, cost(p.Record.Core, p.Record.Sections)) {
 		return refused(RefusedBusy)
 	}
 	return r.take(s, p.Record.Sections)
+}
+
+// holds reports whether a record's place is taken here and nothing of it lacks.
+func (r *Replica) holds(s *protocol.Signed) bool {
+	f := r.feed(s.Feed())
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	seq := s.Core().Seq
+	return seq <= f.tip.Seq && !f.lacking[seq]
 }
 
 func inline(sections [][]byte) (n int) {

@@ -21,13 +21,15 @@ type Unreadable struct {
 }
 
 // Report tells a record's author, sealed, that a section does not open here:
-// once for each, also after a restart. An author's own records are not
+// once for each record, with the first section that did not, also after a
+// restart; an author that seals badly on purpose gets no more than one record
+// out of this node for each of its own. An author's own records are not
 // reported. custodians are as in [Draft].
 func (r *Replica) Report(ctx context.Context, rec *protocol.Record, section int, custodians []protocol.OrgID) error {
 	if rec.Core().Author == r.o.Org {
 		return nil
 	}
-	name := fmt.Sprintf("unreadable/%s/%d", rec.ID(), section)
+	name := fmt.Sprintf("unreadable/%s", rec.ID())
 	r.mu.Lock()
 	busy := r.telling[name]
 	r.telling[name] = true
