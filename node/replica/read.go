@@ -162,6 +162,9 @@ func (r *Replica) feedKey(f *feed, key *protocol.KeyLink, set int, ids []*seal.I
 		return seal.FeedKey{}, err
 	}
 	r.keys.put(&cached{at: at, key: k})
+	if r.locked() { // meanwhile: it was forgotten before it was put there
+		r.keys.forgetKeys()
+	}
 	return k, nil
 }
 

@@ -121,7 +121,9 @@ func (r *Replica) write(d Draft, ids []*seal.Identity, with Change) (Sent, error
 		return Sent{}, err
 	}
 	last := links[len(links)-1]
-	f.tip, f.keys = last.Chain, keys
+	if f.tip, f.keys = last.Chain, keys; r.locked() {
+		f.keys = nil
+	}
 	with.Links = links
 	wait := r.o.Disk.Enqueue(with)
 	f.mu.Unlock()
@@ -439,8 +441,13 @@ func (r *Replica) Queued() int {
 // Unlocked tells the replica that the reading identity is there now.
 func (r *Replica) Unlocked() { r.poke() }
 
-// Locked tells the replica that the reading identity was put away: no opened
-// feed key stays in memory.
+func (r *Replica) locked() bool {
+	_, ok := r.o.Keys.Identities()
+	return !ok
+}
+
+// Locked tells the replica that the reading identity was put away, after it
+// was: no opened feed key stays in memory.
 func (r *Replica) Locked() {
 	r.keys.forgetKeys()
 	for _, f := range r.allFeeds() {
