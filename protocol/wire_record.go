@@ -266,7 +266,9 @@ func (e *Envelope) ParseCBOR(p *Parser) {
 		case 2:
 			p.Fixed(e.Signature[:])
 		case 3:
-			e.Sections = ParseSome(p, parseBytes)
+			if e.Sections = ParseSome(p, parseBytes); len(e.Sections) > MaxSections {
+				p.Fail() // a null is one byte, and takes 24 here
+			}
 		default:
 			p.Fail()
 		}

@@ -66,6 +66,12 @@ func sameWays[T any](t *testing.T, b []byte) bool {
 	t.Helper()
 	want, err := decodeByTags[T](b)
 	got, byHand := Decode[T](b, len(b))
+	if e, ok := any(want).(Envelope); ok && len(e.Sections) > MaxSections {
+		if byHand == nil {
+			t.Fatalf("an envelope with %d sections is taken", len(e.Sections))
+		}
+		return true // this bound is not in the tags
+	}
 	if (err == nil) != (byHand == nil) {
 		t.Fatalf("%T of %x: by its tags %v, by hand %v", want, b, err, byHand)
 	}

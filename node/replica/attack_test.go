@@ -279,7 +279,7 @@ func TestAttackUnreadableReported(t *testing.T) {
 		if err := wait(); err != nil {
 			t.Fatal(err)
 		}
-		f.settle(links[1].Chain)
+		f.settle(links[1].Chain, false)
 		a.announceOwn(f, links)
 		w.until("P has it", func() bool { return p.has(f.id, 2) })
 		if got, err := b.reads(f.id, 2); err != nil || got[0] != text {

@@ -170,11 +170,16 @@ func (f *feed) heal(r *Replica) error {
 	return nil
 }
 
-// settle notes that the links up to c are durable.
-func (f *feed) settle(c protocol.Chain) {
+// settle notes that the links up to c are durable, and whether the last of them
+// came without something that is due here: the feed may have been reloaded
+// since, from a disk that did not have it.
+func (f *feed) settle(c protocol.Chain, lacks bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.Seq > f.durable.Seq {
+		if lacks {
+			f.lacking[c.Seq] = true
+		}
 		c.Held = heldAfter(c.Held, f.released)
 		f.durable = c
 		f.version++

@@ -65,7 +65,11 @@ func (r *Replica) OnConnect(n protocol.Node) {
 	r.peers[n.ID] = p
 	r.group.Go(func() error { r.pushLoop(ctx, p); return nil })
 	r.group.Go(func() error { r.repairLoop(ctx, p); return nil })
-	r.group.Go(func() error { r.batchLoop(ctx, p); return nil })
+	r.group.Go(func() error {
+		r.tellForks(p) // before a twin takes the connection away
+		r.batchLoop(ctx, p)
+		return nil
+	})
 }
 
 // OnDisconnect ends work with a peer.

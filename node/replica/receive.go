@@ -246,7 +246,7 @@ func (r *Replica) settle(t taken, err error) bool {
 	rec := t.rec
 	switch {
 	case t.chain.Seq > 0:
-		if t.feed.settle(t.chain); t.verdict != Have {
+		if t.feed.settle(t.chain, t.verdict == Want); t.verdict != Have {
 			rec = nil // told when the rest of it came
 		}
 	case t.wait != nil:
@@ -345,24 +345,25 @@ func (r *Replica) takePush(p Push) taken {
 	case err != nil, s.Feed() != p.Feed, s.Core().Seq != p.Seq, len(p.Record.Sections) > len(s.Core().Sections()):
 		return refused(RefusedDrop)
 	}
-	// What is here already is not charged to its author: whoever brings it again
+	// Only what is new is charged to its author: whoever brings the rest again
 	// must not use up what the author may send.
-	if !r.holds(s) && !r.authors.allow(s.Core().Node, cost(p.Record.Core, p.Record.Sections)) {
+	if r.news(s) && !r.authors.allow(s.Core().Node, cost(p.Record.Core, p.Record.Sections)) {
 		return refused(RefusedBusy)
 	}
 	return r.take(s, p.Record.Sections)
 }
 
-// holds reports whether a record's place is taken here and nothing of it lacks.
-func (r *Replica) holds(s *protocol.Signed) bool {
+// news reports whether a record is its feed's next here, or one of which
+// something lacks.
+func (r *Replica) news(s *protocol.Signed) bool {
+	seq := s.Core().Seq
 	f := r.feed(s.Feed())
 	if f == nil {
-		return false
+		return seq == 1
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	seq := s.Core().Seq
-	return seq <= f.tip.Seq && !f.lacking[seq]
+	return seq == f.tip.Seq+1 || f.lacking[seq]
 }
 
 func inline(sections [][]byte) (n int) {

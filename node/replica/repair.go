@@ -231,6 +231,7 @@ func notTaken(format string, a ...any) error {
 
 // page is one fetched stretch of a feed, and what its signatures say.
 type page struct {
+	from    uint64 // the seq that its first record must have
 	records []protocol.Envelope
 	signed  []*protocol.Signed
 	errs    []error
@@ -251,7 +252,7 @@ func (r *Replica) fetchRange(ctx context.Context, p *peer, id protocol.FeedID, f
 		for at := from; at <= to; {
 			a, err := r.fetch(ctx, p.node.ID, FetchRequest{Feed: id, From: at, To: to})
 			select {
-			case fetched <- page{records: a.Records, err: err}:
+			case fetched <- page{from: at, records: a.Records, err: err}:
 			case <-ctx.Done():
 				return
 			}
@@ -346,12 +347,12 @@ func (r *Replica) takePage(ctx context.Context, p *peer, id protocol.FeedID, to 
 		case pg.errs[i] != nil:
 			r.o.OnAhead(p.node.ID)
 			return taken, notTaken("%w", pg.errs[i])
-		case s.Feed() != id || len(pg.records[i].Sections) > len(s.Core().Sections()) || inline(pg.records[i].Sections) > protocol.MaxInline:
+		case s.Feed() != id || s.Core().Seq != pg.from+uint64(i) || len(pg.records[i].Sections) > len(s.Core().Sections()) || inline(pg.records[i].Sections) > protocol.MaxInline:
 			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
 			return taken, notTaken("another record than asked for")
 		}
-		if !r.charge(ctx, r.authors.of(s.Core().Node), cost(pg.records[i].Core, pg.records[i].Sections)) {
-			return taken, ctx.Err()
+		if r.news(s) && !r.charge(ctx, r.authors.of(s.Core().Node), cost(pg.records[i].Core, pg.records[i].Sections)) {
+			return taken, notTaken("the author's quota does not allow it now")
 		}
 		t := r.take(s, pg.records[i].Sections)
 		if t.code == RefusedNotOurs {

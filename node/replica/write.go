@@ -132,7 +132,7 @@ func (r *Replica) write(d Draft, ids []*seal.Identity, with Change) (Sent, error
 		f.fail()
 		return Sent{}, fmt.Errorf("write record: %w", err)
 	}
-	f.settle(last.Chain)
+	f.settle(last.Chain, false)
 	r.announceOwn(f, links)
 	for _, l := range links {
 		r.o.OnRecord(l.Record)

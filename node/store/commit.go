@@ -104,12 +104,14 @@ func (s *Store) Enqueue(b *Batch) <-chan error {
 	return done
 }
 
-// Stage is Enqueue for a caller that waits: the function that it returns, to
-// be called once and soon, returns when the batch is durable or has failed.
+// Stage is Enqueue for a caller that waits: the function that it returns
+// commits what is in line, if nobody is at it, and returns when the batch is
+// durable or has failed. It is to be called once and soon: a batch that nobody
+// waits for lies for up to a second.
 func (s *Store) Stage(b *Batch) (wait func() error) {
 	done, first := s.line(b)
-	if !first {
-		s.committer.poke() // someone may be waiting elsewhere with many behind him
+	if !first || b.size > maxQueued { // who waits may have others before him, or behind him
+		s.committer.poke()
 	}
 	return func() error {
 		s.lead()
@@ -222,7 +224,7 @@ func (s *Store) round() (closed bool) {
 	c.q.jobs, c.q.size = nil, 0
 	c.q.space.Broadcast()
 	c.q.Unlock()
-	if broken != nil {
+	if broken != nil && !closed {
 		s.reopen() // it logs why it cannot
 	}
 	for len(jobs) > 0 {

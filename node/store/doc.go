@@ -51,8 +51,9 @@
 //
 // # Writing
 //
-// One goroutine gathers whatever batches wait into one transaction and one
-// sync. Nothing is readable or acknowledged before it is durable. Before each
+// Whoever waits for a batch gathers all that are in line into one transaction
+// and one sync, one goroutine at a time; the store's own does what nobody waits
+// for. Nothing is readable or acknowledged before it is durable. Before each
 // group it asks how much room the disk has, since badger writes through memory
 // maps and a full disk would be a signal, not an error: below MinFree it
 // refuses with [ErrFull], reading goes on, and writing resumes by itself.

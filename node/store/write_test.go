@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/national-alliance/alliance/protocol"
@@ -362,4 +363,33 @@ func TestManyAtOnce(t *testing.T) {
 			l.same(t, s)
 		}
 	}
+}
+
+// Who comes too late is refused, also where the files failed before Close, and
+// the folder is free for the next.
+func TestStageAfterCloseOpensNothing(t *testing.T) {
+	var free atomic.Uint64
+	o := testOptions(t.TempDir())
+	o.Room = func(string) (uint64, bool, error) { return free.Load(), true, nil }
+	free.Store(1 << 40)
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.committer.turn.Lock()
+	free.Store(0)
+	s.committer.q.Lock()
+	s.committer.q.broken = errors.New("the files failed")
+	s.committer.q.Unlock()
+	s.committer.turn.Unlock()
+	mustClose(t, s)
+	free.Store(1 << 40)
+	var b Batch
+	b.Meta("late", []byte("x"))
+	wantErr(t, "after Close", s.Stage(&b)(), ErrClosed)
+	next, err := Open(o)
+	if err != nil {
+		t.Fatalf("the folder is not free: %v", err)
+	}
+	mustClose(t, next)
 }
