@@ -132,7 +132,7 @@ func (k PrivateKey) Sign(label Label, network Hash, msg []byte) Signature {
 // Verify checks a labelled signature. The key must have passed
 // [ParsePublicKey] when it entered; the zero key verifies nothing.
 func Verify(key PublicKey, label Label, network Hash, msg []byte, sig Signature) error {
-	if key.IsZero() || !known.verify(key, signed(label, network, msg), sig) {
+	if key.IsZero() || !keyTables.verify(key, signed(label, network, msg), sig) {
 		return ErrSignature
 	}
 	return nil

@@ -198,7 +198,7 @@ func parseCAP(what, xml string) (*alert.Alert, error) {
 
 // diskFault reports whether an error is the disk's, which may pass.
 func diskFault(err error) bool {
-	return errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrDisk) || errors.Is(err, store.ErrUncertain)
+	return errors.Is(err, store.ErrFull) || errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrDisk) || errors.Is(err, store.ErrUncertain)
 }
 
 func unlockError(err error) error {

@@ -61,9 +61,7 @@ func Encode(v any) []byte {
 
 // Decode reads the one encoding of a T and refuses everything else:
 // trailing bytes, unknown fields, tags, indefinite lengths, duplicate or
-// unsorted keys, non-minimal integers. It decodes strictly and then encodes
-// again to compare, since strict options alone let some of these pass. Errors
-// wrap [ErrEncoding]. b may be at most max bytes long.
+// unsorted keys, non-minimal integers. Errors wrap [ErrEncoding]. b may be at most max bytes long.
 func Decode[T any](b []byte, max int) (v T, err error) {
 	if len(b) > max {
 		return v, fmt.Errorf("%w: %d bytes, at most %d are allowed", ErrEncoding, len(b), max)
@@ -79,7 +77,9 @@ func Decode[T any](b []byte, max int) (v T, err error) {
 	return decodeByTags[T](b)
 }
 
-// decodeByTags is Decode for a type without a decoder of its own.
+// decodeByTags is Decode for a type without a decoder of its own. It decodes
+// strictly and then encodes again to compare, since strict options alone let
+// some of what is not canonical pass.
 func decodeByTags[T any](b []byte) (v T, err error) {
 	if err := strictMode.Unmarshal(b, &v); err != nil {
 		var zero T

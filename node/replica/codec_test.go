@@ -30,6 +30,33 @@ func TestFramesByHandAreAsTheTagsSay(t *testing.T) {
 	}
 }
 
+// Every field of a frame stands in one of the values above, so that one that
+// is added to a type and not to its pair of functions is missed here.
+func TestFramesByHandLeaveNoFieldOut(t *testing.T) {
+	env := protocol.Envelope{Core: []byte("core"), Signature: [64]byte{1}, Sections: [][]byte{{1}}}
+	list := []Section{{1, []byte{2}}}
+	complete(t, Push{Record: &env, Feed: protocol.FeedID{1}, Seq: 1, Sections: list})
+	complete(t, list[0])
+	complete(t, FetchAnswer{Records: []protocol.Envelope{env}, Sections: list, Heads: []FeedHead{{Seq: 1}}, More: true, Unsure: true})
+	complete(t, FeedHead{Feed: protocol.FeedID{1}, Seq: 1, Head: protocol.RecordID{1}, Core: []byte{1}, Sig: [64]byte{1}})
+	complete(t, PushAnswer{Verdicts: []PushVerdict{{Seq: 1}}, Receipts: []protocol.SignedReceipt{{Body: []byte{1}}}})
+	complete(t, PushVerdict{Feed: protocol.FeedID{1}, Seq: 1, Verdict: 1, Code: 1, Sections: []uint64{1}})
+}
+
+func complete[T any](t *testing.T, v T) {
+	t.Helper()
+	for i := range reflect.TypeFor[T]().NumField() {
+		if reflect.ValueOf(v).Field(i).IsZero() {
+			t.Errorf("%T.%s is not in the test", v, reflect.TypeFor[T]().Field(i).Name)
+		}
+	}
+	b := protocol.Encode(v)
+	got, err := protocol.Decode[T](b, len(b))
+	if err != nil || !reflect.DeepEqual(got, v) {
+		t.Errorf("%+v became %+v, %v", v, got, err)
+	}
+}
+
 func asTags[H, T any](t *testing.T, byHand H, byTags T) {
 	t.Helper()
 	b := protocol.Encode(byTags)

@@ -26,7 +26,7 @@
 //
 // Unknown and not-yours look the same: an empty answer from the same code.
 //
-// What a peer brings is charged: a record against its author by the byte, and
+// What a peer brings is charged: a new record against its author by the byte, and
 // everything against the peer that brings it, junk many times over. What cannot
 // be verified yet is not kept.
 //

@@ -95,7 +95,7 @@ func (d *draft) mark(key string) (tag, bool) {
 		}
 		return *m, true
 	}
-	return d.s.marks.get(key) // only the committer writes them
+	return d.s.marks.get(key) // only who has the turn writes them
 }
 
 // set puts a row of a kind that is counted and summed.

@@ -13,9 +13,11 @@ var (
 	// ErrLost: it was stored, and is damaged or gone. A peer's copy can be put
 	// back.
 	ErrLost = errors.New("stored once, and now damaged or gone")
-	// ErrFull: the disk has too little room, or may not be written. Nothing was
-	// lost, reading goes on, and writing resumes when there is room again.
+	// ErrFull: the disk has too little room. Nothing was lost, reading goes on,
+	// and writing resumes when there is room again.
 	ErrFull = errors.New("the disk is full")
+	// ErrReadOnly: the disk may not be written. As with ErrFull.
+	ErrReadOnly = errors.New("the disk may only be read")
 	// ErrUncertain: the disk failed while writing. The batch may or may not be
 	// there after the store has opened its files again.
 	ErrUncertain = errors.New("the disk failed while writing; it is not certain that this was kept")

@@ -86,7 +86,7 @@ func TestFullOrReadOnlyDiskStopsWritingOnly(t *testing.T) {
 	l[0].same(t, s)
 	free.Store(1 << 30)
 	readOnly.Store(true)
-	wantErr(t, "read only", try(s, l[1].put), ErrFull)
+	wantErr(t, "read only", try(s, l[1].put), ErrReadOnly)
 	l[0].same(t, s)
 	readOnly.Store(false)
 	if err := s.Writable(); err != nil {

@@ -56,8 +56,8 @@ type Store struct {
 	lost   map[protocol.FeedID]map[uint64]*Lost
 	damage Damage
 
-	marks marks           // of summed rows; the committer writes it, under mu
-	words map[string]word // of receipts written since the files were opened; the committer's own
+	marks marks           // of summed rows; written by who has the turn, under mu
+	words map[string]word // of receipts written since the files were opened; of who has the turn
 
 	committer
 }
@@ -270,7 +270,7 @@ func (s *Store) room(then string) error {
 	case err != nil:
 		return fmt.Errorf("ask for free space: %w", err)
 	case !writable:
-		return fmt.Errorf("%w: it may only be read; nothing was lost, %s when it is mounted for writing", ErrFull, then)
+		return fmt.Errorf("%w: nothing was lost, %s when it is mounted for writing", ErrReadOnly, then)
 	case free < s.opt.MinFree:
 		return fmt.Errorf("%w: nothing was lost, %s when %d MB are free (now %d)",
 			ErrFull, then, (s.opt.MinFree+1<<20-1)>>20, free>>20)

@@ -19,7 +19,7 @@ import (
 // map of a sparse file, where a full disk is a signal and not an error, and
 // syncing reserved blocks is cheaper.
 //
-// The committer is the only writer and syncs after every transaction, so what
+// One goroutine at a time writes and syncs after every transaction, so what
 // a transaction wrote is in the log with the highest number.
 type wal struct {
 	dir  string
