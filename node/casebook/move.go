@@ -75,6 +75,9 @@ func (b *Book) Move(ctx context.Context, m Move) (Result, error) {
 	if err := referral.Check(f.Referral, e); err != nil {
 		return Result{}, refused(what, err)
 	}
+	if err := impossible(body, now); err != nil {
+		return Result{}, refused(what, err)
+	}
 	sent, err := b.send(ctx, reg, what, f, e, [referral.SectionCount][]protocol.OrgID{})
 	if err != nil {
 		return Result{}, err
