@@ -277,6 +277,27 @@ func (e *Envelope) ParseCBOR(p *Parser) {
 }
 
 // AppendCBOR is [Appender]'s.
+func (f Fork) AppendCBOR(b []byte) []byte {
+	return f.B.AppendCBOR(append(f.A.AppendCBOR(append(AppendMap(b, 2), 1)), 2))
+}
+
+// ParseCBOR is [Parsed]'s.
+func (f *Fork) ParseCBOR(p *Parser) {
+	fields := p.Fields()
+	for fields.Next() {
+		switch fields.Key {
+		case 1:
+			f.A.ParseCBOR(p)
+		case 2:
+			f.B.ParseCBOR(p)
+		default:
+			p.Fail()
+		}
+	}
+	fields.Need(2)
+}
+
+// AppendCBOR is [Appender]'s.
 func (r Range) AppendCBOR(b []byte) []byte {
 	return AppendUint(append(AppendUint(append(AppendMap(b, 2), 1), r.From), 2), r.To)
 }

@@ -161,13 +161,16 @@ func (h *FeedHead) ParseCBOR(p *protocol.Parser) {
 
 // AppendCBOR is [protocol.Appender]'s.
 func (a PushAnswer) AppendCBOR(b []byte) []byte {
-	n := protocol.Count(len(a.Verdicts) > 0, len(a.Receipts) > 0)
+	n := protocol.Count(len(a.Verdicts) > 0, len(a.Receipts) > 0, len(a.Forks) > 0)
 	b = protocol.AppendMap(b, n)
 	if len(a.Verdicts) > 0 {
 		b = protocol.AppendAll(append(b, 1), a.Verdicts)
 	}
 	if len(a.Receipts) > 0 {
 		b = protocol.AppendAll(append(b, 2), a.Receipts)
+	}
+	if len(a.Forks) > 0 {
+		b = protocol.AppendAll(append(b, 3), a.Forks)
 	}
 	return b
 }
@@ -180,6 +183,8 @@ func (a *PushAnswer) ParseCBOR(p *protocol.Parser) {
 			a.Verdicts = protocol.ParseSome(p, protocol.ParseOne[PushVerdict])
 		case 2:
 			a.Receipts = protocol.ParseSome(p, protocol.ParseOne[protocol.SignedReceipt])
+		case 3:
+			a.Forks = protocol.ParseSome(p, protocol.ParseOne[protocol.Fork])
 		default:
 			p.Fail()
 		}

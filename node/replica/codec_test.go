@@ -22,7 +22,7 @@ func TestFramesByHandAreAsTheTagsSay(t *testing.T) {
 	for _, v := range []Push{{}, {Record: &env, Seq: 1 << 40}, {Seq: 3, Sections: []Section{{1, []byte{5}}, {2, nil}}}} {
 		asTags[Push, push](t, v, push(v))
 	}
-	for _, v := range []PushAnswer{{}, {Verdicts: []PushVerdict{verdict, {Verdict: Refuse, Code: RefusedBusy}}}, {Receipts: []protocol.SignedReceipt{{Body: []byte{1}}, {}}}} {
+	for _, v := range []PushAnswer{{}, {Verdicts: []PushVerdict{verdict, {Verdict: Refuse, Code: RefusedBusy}}}, {Receipts: []protocol.SignedReceipt{{Body: []byte{1}}, {}}}, {Forks: []protocol.Fork{{A: env}}}} {
 		asTags[PushAnswer, answer](t, v, answer(v))
 	}
 	for _, v := range []FetchAnswer{{}, {More: true, Records: []protocol.Envelope{env}}, {Unsure: true, Heads: []FeedHead{{Seq: 4, Core: []byte("x")}}}, {Sections: []Section{{Index: 7}}}} {
@@ -39,7 +39,7 @@ func TestFramesByHandLeaveNoFieldOut(t *testing.T) {
 	complete(t, list[0])
 	complete(t, FetchAnswer{Records: []protocol.Envelope{env}, Sections: list, Heads: []FeedHead{{Seq: 1}}, More: true, Unsure: true})
 	complete(t, FeedHead{Feed: protocol.FeedID{1}, Seq: 1, Head: protocol.RecordID{1}, Core: []byte{1}, Sig: [64]byte{1}})
-	complete(t, PushAnswer{Verdicts: []PushVerdict{{Seq: 1}}, Receipts: []protocol.SignedReceipt{{Body: []byte{1}}}})
+	complete(t, PushAnswer{Verdicts: []PushVerdict{{Seq: 1}}, Receipts: []protocol.SignedReceipt{{Body: []byte{1}}}, Forks: []protocol.Fork{{A: env, B: env}}})
 	complete(t, PushVerdict{Feed: protocol.FeedID{1}, Seq: 1, Verdict: 1, Code: 1, Sections: []uint64{1}})
 }
 

@@ -71,25 +71,52 @@ func (r *Replica) keepFork(id protocol.FeedID, proof protocol.Fork) {
 		for _, p := range r.connected() {
 			r.tellForks(p)
 		}
+		// Both that write under the one key are told, each on its own stream: a
+		// call reaches only one of them.
+		b := protocol.Encode(PushAnswer{Forks: []protocol.Fork{proof}})
+		for _, s := range r.pushesOf(k.at.Node) {
+			s.Write(b)
+		}
 	}()
+}
+
+func (r *Replica) pushesOf(id protocol.NodeID) (out []Stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s, n := range r.pushes {
+		if n == id {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// forkFor returns the proof against a feed, for an organisation that is due
+// something of the feed.
+func (r *Replica) forkFor(id protocol.FeedID, org protocol.OrgID) (fork, bool) {
+	k, ok := r.forkOf(id)
+	if !ok {
+		return k, false
+	}
+	c := k.chain()
+	if f := r.feed(id); f != nil {
+		c = f.chain()
+	}
+	return k, protocol.EntitledFeed(r.members(), &c, org) > 0
 }
 
 // tellForks hands a peer the proofs that concern it and that it was not handed
 // on this connection.
 func (r *Replica) tellForks(p *peer) {
-	m := r.members()
 	r.mu.Lock()
 	forks := make(map[protocol.FeedID]fork, len(r.forks))
 	for id, k := range r.forks {
 		forks[id] = k
 	}
 	r.mu.Unlock()
-	for id, k := range forks {
-		c := k.chain()
-		if f := r.feed(id); f != nil {
-			c = f.chain()
-		}
-		if protocol.EntitledFeed(m, &c, p.node.Org) == 0 {
+	for id := range forks {
+		k, ok := r.forkFor(id, p.node.Org)
+		if !ok {
 			continue
 		}
 		p.mu.Lock()

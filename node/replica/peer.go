@@ -282,7 +282,7 @@ func (r *Replica) readAnswers(ctx context.Context, p *peer, s Stream) {
 			s.Abuse()
 			return
 		}
-		if !r.charge(ctx, quota, 1+len(a.Receipts)+len(a.Verdicts)) {
+		if !r.charge(ctx, quota, 1+len(a.Receipts)+len(a.Verdicts)+2*len(a.Forks)) {
 			return
 		}
 		for _, rc := range a.Receipts {
@@ -291,6 +291,11 @@ func (r *Replica) readAnswers(ctx context.Context, p *peer, s Stream) {
 				if errors.Is(err, protocol.ErrDrop) {
 					r.charge(ctx, quota, dropCost)
 				}
+			}
+		}
+		for _, k := range a.Forks {
+			if err := r.takeFork(k); err != nil {
+				r.charge(ctx, quota, dropCost)
 			}
 		}
 		for _, v := range a.Verdicts {
@@ -302,6 +307,9 @@ func (r *Replica) readAnswers(ctx context.Context, p *peer, s Stream) {
 				}
 			case Refuse:
 				r.o.Log.Debug("peer refused a record", "peer", p.node.ID.Short(), "feed", v.Feed.Short(), "seq", v.Seq, "code", v.Code)
+				if v.Code == RefusedFork {
+					r.needRepair(p.node.ID) // it holds another record there, which is to be fetched
+				}
 			}
 		}
 	}

@@ -273,6 +273,14 @@ func (r *Replica) ServePush(ctx context.Context, from protocol.Node, s Stream) {
 	defer s.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	r.mu.Lock()
+	r.pushes[s] = from.ID
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		delete(r.pushes, s)
+		r.mu.Unlock()
+	}()
 	quota := r.pushers.of(from.ID)
 	pending := make(chan taken, maxInFlight)
 	finished := make(chan struct{})
@@ -312,7 +320,11 @@ func (r *Replica) ServePush(ctx context.Context, from protocol.Node, s Stream) {
 			r.needRepair(from.ID)
 		}
 		if t.verdict == Gap || t.verdict == Refuse {
-			if s.Write(t.answer(p.Feed, p.Seq)) != nil {
+			a := t.answer(p.Feed, p.Seq)
+			if k, ok := r.forkFor(p.Feed, from.Org); ok && t.code == RefusedFork {
+				a.Forks = []protocol.Fork{k.proof}
+			}
+			if s.Write(protocol.Encode(a)) != nil {
 				return
 			}
 		}
@@ -322,8 +334,8 @@ func (r *Replica) ServePush(ctx context.Context, from protocol.Node, s Stream) {
 	}
 }
 
-func (t taken) answer(id protocol.FeedID, seq uint64) []byte {
-	return protocol.Encode(PushAnswer{Verdicts: []PushVerdict{{Feed: id, Seq: seq, Verdict: t.verdict, Code: t.code, Sections: t.want}}})
+func (t taken) answer(id protocol.FeedID, seq uint64) PushAnswer {
+	return PushAnswer{Verdicts: []PushVerdict{{Feed: id, Seq: seq, Verdict: t.verdict, Code: t.code, Sections: t.want}}}
 }
 
 // charge takes tokens, waiting for them; false where ctx ended.
@@ -462,7 +474,7 @@ func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) 
 			due[t.feed] = true
 		}
 		if err == nil && t.verdict == Want { // its record is durable, so the answer finds it
-			if s.Write(t.answer(t.feed.id, t.seq)) != nil {
+			if s.Write(protocol.Encode(t.answer(t.feed.id, t.seq))) != nil {
 				s.Close()
 			}
 		}

@@ -179,9 +179,10 @@ type Replica struct {
 	// expect says up to which seq of a feed cores are taken because a signed
 	// key record there names this organisation a custodian.
 	expect  map[protocol.FeedID]uint64
-	telling map[string]bool   // reports under way
-	waits   map[uint64]string // why outbox entries were last not written; writeLoop's own
-	moved   bool              // the register did; held links are to be judged again
+	telling map[string]bool            // reports under way
+	pushes  map[Stream]protocol.NodeID // streams on which nodes push to this one
+	waits   map[uint64]string          // why outbox entries were last not written; writeLoop's own
+	moved   bool                       // the register did; held links are to be judged again
 
 	pushers quotas // records, by the peer that brings them
 	authors quotas // bytes, by author
@@ -217,7 +218,7 @@ func New(o Options) (*Replica, error) {
 		o.OnAhead = func(protocol.NodeID) {}
 	}
 	r := &Replica{o: o, network: o.Members().Network(), feeds: map[protocol.FeedID]*feed{}, peers: map[protocol.NodeID]*peer{},
-		forks: map[protocol.FeedID]fork{}, boxes: map[uint64]struct{}{}, expect: map[protocol.FeedID]uint64{}, telling: map[string]bool{}, waits: map[uint64]string{}, moved: true,
+		forks: map[protocol.FeedID]fork{}, boxes: map[uint64]struct{}{}, expect: map[protocol.FeedID]uint64{}, telling: map[string]bool{}, pushes: map[Stream]protocol.NodeID{}, waits: map[uint64]string{}, moved: true,
 		pushers: newQuotas(pushPerSecond, pushBurst), authors: newQuotas(authorPerSecond, authorBurst), wake: make(chan struct{}, 1), started: make(chan struct{})}
 	r.ctx = context.Background()
 	r.keys.init()

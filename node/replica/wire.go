@@ -51,10 +51,13 @@ const (
 	RefusedFork    = 5 // another record stands at its place
 )
 
-// PushAnswer is one frame of a receiver: verdicts, receipts, or both.
+// PushAnswer is one frame of a receiver: verdicts, receipts, or both, and the
+// proof where a feed parts. Of two nodes under one key each pushes on streams
+// of its own, and only there does each hear of the other for certain.
 type PushAnswer struct {
 	Verdicts []PushVerdict            `cbor:"1,keyasint,omitempty"`
 	Receipts []protocol.SignedReceipt `cbor:"2,keyasint,omitempty"`
+	Forks    []protocol.Fork          `cbor:"3,keyasint,omitempty"`
 }
 
 // PushVerdict answers one pushed record.

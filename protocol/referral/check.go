@@ -3,6 +3,7 @@ package referral
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/national-alliance/alliance/protocol"
 )
@@ -12,6 +13,9 @@ type Refusal struct {
 	Kind Kind
 	Why  string
 }
+
+// OfState reports whether the leg's state is why: in another it may be done.
+func (r *Refusal) OfState() bool { return strings.HasPrefix(r.Why, legIs) }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("%s is refused: %s", r.Kind, r.Why) }
 

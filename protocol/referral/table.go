@@ -159,6 +159,8 @@ func NewBody(kind Kind) (Body, bool) {
 	return m.empty(), true
 }
 
+const legIs = "the leg is " // and a state
+
 // find returns the row by which role does kind in state s at time t, or why
 // there is none.
 func find(kind Kind, role Role, s State, t, expiry Time) (row, string) {
@@ -170,7 +172,7 @@ func find(kind Kind, role Role, s State, t, expiry Time) (row, string) {
 			why = "it is for the other side to do"
 		case !slices.Contains(r.from, s):
 			if why != notExpired {
-				why = "the leg is " + string(s)
+				why = legIs + string(s)
 			}
 		case r.guard == pastExpiry && t <= expiry:
 			why = notExpired
