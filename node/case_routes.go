@@ -191,7 +191,7 @@ func (n *Node) caseRoutes(s *api.Server) {
 func parseCAP(what, xml string) (*alert.Alert, error) {
 	a, _, err := alert.ParseCAP([]byte(xml))
 	if err != nil {
-		return nil, &casebook.Error{Kind: casebook.Invalid, Text: what + ": not sent: the CAP document breaks rules", Findings: alert.Findings(err)}
+		return nil, &casebook.Error{Kind: casebook.Invalid, Text: what + ": not sent, and nothing was kept: the CAP document breaks rules", Findings: alert.Findings(err)}
 	}
 	return a, nil
 }

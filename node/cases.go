@@ -141,7 +141,7 @@ func answer[T any](v T, err error) (T, error) {
 	if err == nil {
 		return v, nil
 	}
-	kinds := map[casebook.Kind]api.Kind{casebook.Invalid: api.Invalid, casebook.Refused: api.Refused, casebook.NotFound: api.NotFound,
+	kinds := map[casebook.Kind]api.Kind{casebook.Invalid: api.Invalid, casebook.Refused: api.Refused, casebook.Conflict: api.Conflict, casebook.NotFound: api.NotFound,
 		casebook.Ambiguous: api.Invalid, casebook.Locked: api.Locked}
 	kind, ok := kinds[casebook.KindOf(err)]
 	switch {

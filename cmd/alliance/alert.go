@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -213,11 +214,25 @@ func printAlert(w io.Writer, v casebook.AlertView) {
 	fmt.Fprintf(w, "identifier\t%s\n", clean(v.Identifier))
 	fmt.Fprintf(w, "issuer\t%s, %s\n", v.Issuer.Name, v.Issued)
 	fmt.Fprintf(w, "about\t%s; %s %s; %s\n", v.Label, v.Severity, v.Urgency, v.TLP)
+	if v.Expires != 0 {
+		fmt.Fprintf(w, "expires\t%s\n", v.Expires)
+	}
+	if v.Withdraw != nil {
+		fmt.Fprintf(w, "withdrawn\t%s: %s\n", v.Withdraw.Time, clean(dash(v.Withdraw.Note)))
+	}
 	for _, f := range v.Findings {
 		fmt.Fprintf(w, "look at this\t%s\n", clean(f.String()))
 	}
 	for _, a := range v.Answers {
-		fmt.Fprintf(w, "answer\t%s: %v %s\n", a.Organisation.Name, a.What, clean(a.Reason))
+		var did []string
+		for _, what := range a.What {
+			did = append(did, string(what))
+		}
+		said := strings.Join(did, ", ")
+		if a.Reason != "" {
+			said += ": " + a.Reason
+		}
+		fmt.Fprintf(w, "answer\t%s: %s\n", a.Organisation.Name, clean(said))
 	}
 	for _, a := range v.Audience {
 		if a.Delivery != nil {
@@ -230,6 +245,15 @@ func printAlert(w io.Writer, v casebook.AlertView) {
 	if v.Alert != nil {
 		for _, i := range v.Alert.Infos {
 			fmt.Fprintf(w, "\n%s\n%s\n", clean(i.Description), clean(i.Instruction))
+			var areas []string
+			for _, a := range i.Areas {
+				areas = append(areas, a.Desc)
+			}
+			for _, line := range [][2]string{{"certainty", string(i.Certainty)}, {"area", strings.Join(areas, "; ")}, {"contact", i.Contact}} {
+				if line[1] != "" {
+					fmt.Fprintf(w, "%s\t%s\n", line[0], clean(line[1]))
+				}
+			}
 		}
 	}
 }

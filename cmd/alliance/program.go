@@ -209,8 +209,8 @@ func sentence(err error) string {
 	}
 	text := e.Text
 	field, _, _ := strings.Cut(e.Faults[0], " ")
-	if i := strings.Index(text, strings.TrimSuffix(field, ":")); i > 0 {
-		text = strings.TrimRight(text[:i], ": ")
+	if i := strings.Index(text, ": "+strings.TrimSuffix(field, ":")); i > 0 {
+		text = text[:i]
 	}
 	return text + ":\n  " + strings.Join(e.Faults, "\n  ")
 }

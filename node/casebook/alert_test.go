@@ -165,7 +165,7 @@ func TestAlertRules(t *testing.T) {
 			a.Infos[i].Expires, _ = alert.DateTimeOf(w.clock.Unix()+86400, 330)
 		}
 	})
-	wantError(t, issue(ngo, Issue{Alert: risk}), Invalid, "alliance-issuer")
+	wantError(t, issue(ngo, Issue{Alert: risk}), Refused, "nothing was kept", "alliance-issuer")
 	wantError(t, issue(secretariat, Issue{Alert: risk, To: []string{shelter}, About: []string{shelter}}), Invalid, "is about "+shelter)
 	wantError(t, issue(secretariat, Issue{Alert: risk, To: []string{secretariat}}), Invalid, "own issuer")
 	wantError(t, issue(secretariat, Issue{Alert: risk, To: []string{"Nobody"}}), NotFound, "Nobody")

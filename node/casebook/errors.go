@@ -15,7 +15,8 @@ type Kind string
 // The kinds.
 const (
 	Invalid   Kind = "invalid"   // what was written breaks rules; Faults or Findings name them
-	Refused   Kind = "refused"   // the move may not be made now
+	Refused   Kind = "refused"   // a rule forbids it to this organisation
+	Conflict  Kind = "conflict"  // the leg's state, as it is now, does not allow it
 	NotFound  Kind = "not-found" // no such referral, alert, leg or organisation
 	Ambiguous Kind = "ambiguous" // what was named could be more than one
 	Locked    Kind = "locked"    // the node is locked
@@ -64,7 +65,11 @@ func refused(what string, err error) error {
 		return &Error{Kind: Invalid, Faults: f, err: err,
 			Text: fmt.Sprintf("%s: not sent, and nothing was kept: %v. Put this right and send it again", what, err)}
 	case errors.As(err, &r):
-		return &Error{Kind: Refused, err: err,
+		k := Refused
+		if r.OfState() {
+			k = Conflict
+		}
+		return &Error{Kind: k, err: err,
 			Text: fmt.Sprintf("%s: not sent, and nothing was kept: %s; 'alliance referral show' says what may be done now", what, r.Why)}
 	}
 	return &Error{Kind: Invalid, err: err, Text: fmt.Sprintf("%s: not sent, and nothing was kept: %v", what, err)}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/national-alliance/alliance/protocol"
+	"github.com/national-alliance/alliance/protocol/referral"
 )
 
 // minPrefix is how many characters of an ID or code find one.
@@ -25,7 +26,7 @@ func (x *index) find(name string) (*kase, error) {
 	}
 	hex, code := strings.ToLower(name), spoken(name)
 	if len(code) < minPrefix {
-		return nil, fail(NotFound, "name a referral by at least %d characters of its code or ID", minPrefix)
+		return nil, fail(Invalid, "name a referral by at least %d characters of its code or ID", minPrefix)
 	}
 	var found []*kase
 	for _, k := range x.cases {
@@ -35,6 +36,10 @@ func (x *index) find(name string) (*kase, error) {
 	}
 	switch len(found) {
 	case 0:
+		// Nine hex digits may as well begin an ID.
+		if _, err := referral.ParseCode(name); err != nil && len(code) == 9 && strings.Trim(hex, "0123456789abcdef") != "" {
+			return nil, fail(Invalid, "this code is mistyped: its last letter or digit, the check, does not fit the others. Compare it, or have it read again")
+		}
 		return nil, fail(NotFound, "no referral with this code or ID is here: it may still be on its way")
 	case 1:
 		return found[0], nil

@@ -200,7 +200,12 @@ func (b *Book) checkIssue(reg Register, what string, a *alert.Alert, audience []
 
 // broken makes an Error of findings.
 func broken(what string, err error) error {
-	return &Error{Kind: Invalid, Findings: alert.Findings(err), err: err,
+	findings := alert.Findings(err)
+	if !slices.ContainsFunc(findings, func(f alert.Finding) bool { return f.Rule != alert.RuleIssuer && f.Rule != alert.RuleAudience }) {
+		return &Error{Kind: Refused, Findings: findings, err: err,
+			Text: fmt.Sprintf("%s: not sent, and nothing was kept: %s", what, strings.ReplaceAll(err.Error(), "\n", "; "))}
+	}
+	return &Error{Kind: Invalid, Findings: findings, err: err,
 		Text: fmt.Sprintf("%s: not sent, and nothing was kept: %s. Put this right and send it again", what, strings.ReplaceAll(err.Error(), "\n", "; "))}
 }
 

@@ -140,7 +140,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if _, err := w.as(ngo).Show(ctx, ""); KindOf(err) != NotFound {
+	if _, err := w.as(ngo).Show(ctx, ""); KindOf(err) != Invalid {
 		t.Error(err)
 	}
 	// Somebody sends another referral under the same ID: it takes nobody's

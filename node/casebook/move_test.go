@@ -40,7 +40,7 @@ func TestDeclineAndClose(t *testing.T) {
 	wantError(t, err, Invalid, "name-another-body", "nothing was kept")
 	w.move(shelter, r, "", &referral.Decline{Reason: "no-capacity", Instead: "none-known"})
 	_, err = w.as(shelter).Move(context.Background(), Move{Referral: string(r.Code), Body: &referral.Accept{Unit: "Example", Desk: "Example", FirstContactBy: at(w, time.Hour)}})
-	wantError(t, err, Refused, "declined")
+	wantError(t, err, Conflict, "declined")
 	w.move(shelter, r, "", &referral.Message{Text: "A place is free next week. Invented."})
 	if got := w.move(ngo, r, "example shelter", &referral.Close{NextStep: "ask another shelter (invented)"}); got.State != referral.Closed {
 		t.Errorf("closed: %+v", got)
@@ -62,12 +62,14 @@ func TestMoveErrors(t *testing.T) {
 		return err
 	}
 	wantError(t, do(ngo, "0000-0000-0", "", &referral.Confirm{}), NotFound)
-	wantError(t, do(ngo, "K7", "", &referral.Confirm{}), NotFound, "at least")
+	wantError(t, do(ngo, "K7", "", &referral.Confirm{}), Invalid, "at least")
+	wantError(t, do(ngo, "0000-0000-X", "", &referral.Confirm{}), Invalid, "mistyped")
+	wantError(t, do(ngo, "00000000f", "", &referral.Confirm{}), NotFound, "on its way")
 	wantError(t, do(ngo, strings.Repeat("ab", 32), "", &referral.Confirm{}), NotFound)
 	wantError(t, do(ngo, code, "", &referral.Confirm{}), Ambiguous, shelter, police)
 	wantError(t, do(ngo, code, "Nobody", &referral.Confirm{}), NotFound, "Nobody")
 	wantError(t, do(ngo, code, commission, &referral.Confirm{}), NotFound, "no recipient")
-	wantError(t, do(ngo, code, police, &referral.Confirm{}), Refused, "the leg is sent")
+	wantError(t, do(ngo, code, police, &referral.Confirm{}), Conflict, "the leg is sent")
 	wantError(t, do(ngo, code, police, &referral.Accept{}), Refused, "other side")
 	wantError(t, do(shelter, code, police, &referral.Accept{}), Refused)
 	wantError(t, do(commission, code, "", &referral.Message{Text: "x"}), Refused, "told")
