@@ -32,6 +32,9 @@ type personView struct {
 
 func (p *program) showPerson(m register.Member) error {
 	v := personView{node.PersonText(m), m.Person.String(), m.Key.ID().String()}
+	if !p.json { // beside the word, which is often taken into a variable
+		p.say("key %s", brief(v.Key))
+	}
 	return p.show(v, func(w io.Writer) { fmt.Fprintln(w, v.Person) })
 }
 
