@@ -4,8 +4,13 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+
+	"github.com/national-alliance/alliance/protocol/vocab"
 )
 
 // TestReadmeCommands: every command that a page shows is one, with the flags it
@@ -38,6 +43,49 @@ func TestReadmeCommands(t *testing.T) {
 		if got := known(line); got != want {
 			t.Errorf("%s: got %q, want %q", line, got, want)
 		}
+	}
+}
+
+// TestExamples: every example in a help text is a command with the flags it is
+// shown with, and its codes are codes.
+func TestExamples(t *testing.T) {
+	n := 0
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		for _, line := range strings.Split(strings.ReplaceAll(c.Example, "\\\n", ""), "\n") {
+			_, line, ours := strings.Cut(line, "alliance ")
+			if !ours || c.DisableFlagParsing {
+				continue
+			}
+			n++
+			if err := known(line); err != "" {
+				t.Errorf("%s: %s: %s", c.CommandPath(), line, err)
+			}
+		}
+		for _, sub := range c.Commands() {
+			look(sub)
+		}
+	}
+	look((&program{out: io.Discard, err: io.Discard}).root())
+	if n < 20 {
+		t.Errorf("%d examples: are they still found?", n)
+	}
+	codes := 0
+	for _, m := range moves {
+		words := strings.Fields(m.example)
+		for _, f := range m.fields {
+			list, coded := fieldCodes[f.json]
+			i := slices.Index(words, "--"+f.flag)
+			if !coded || i < 0 {
+				continue
+			}
+			if codes++; !vocab.Known(list, words[i+1]) {
+				t.Errorf("%s: %s is no code of the list %s", m.word, words[i+1], list)
+			}
+		}
+	}
+	if codes < 3 {
+		t.Errorf("%d codes: are they still found?", codes)
 	}
 }
 

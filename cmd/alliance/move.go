@@ -2,12 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/node/casebook"
 	"github.com/national-alliance/alliance/protocol/referral"
 )
@@ -51,7 +54,7 @@ var moves = []moveSpec{
 		{"contact-at", "contact_at", 't', "when the first contact was made"},
 		{"note", "note", 's', "a note"},
 	}},
-	{"complete", "complete", "say that this organisation has done its part", "--outcome successful --service counselling", []field{
+	{"complete", "complete", "say that this organisation has done its part", "--outcome successful --service psychosocial", []field{
 		{"outcome", "outcome", 's', "successful, partly or not"},
 		{"service", "services", 'l', "a service that was given, once for each"},
 		{"why-not", "why_not", 's', "a code that 'alliance codes why-not' prints, unless all was successful"},
@@ -73,6 +76,23 @@ var moves = []moveSpec{
 	{"message", "message", "send a word to the leg's other side", "--file message.json", []field{
 		{"text", "text", 's', "what to say"},
 	}},
+}
+
+// flagged says beside each fault of a field which flag fills it.
+func (m moveSpec) flagged(err error) error {
+	var e *api.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	for i, fault := range e.Faults {
+		name, _, _ := strings.Cut(fault, " ")
+		for _, f := range m.fields {
+			if name == m.move+"."+f.json {
+				e.Faults[i] += " [--" + f.flag + "]"
+			}
+		}
+	}
+	return err
 }
 
 func (p *program) referralMove(m moveSpec) *cobra.Command {
@@ -114,7 +134,7 @@ func (p *program) referralMove(m moveSpec) *cobra.Command {
 				Say   map[string]any `json:"say"`
 			}{leg, staff, say})
 			if err != nil {
-				return err
+				return m.flagged(err)
 			}
 			return p.moved(r)
 		},
