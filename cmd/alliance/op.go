@@ -342,7 +342,7 @@ At a terminal it asks before it signs.`,
 			}
 			return p.show(done, func(w io.Writer) {
 				for _, d := range done {
-					fmt.Fprintf(w, "Signed %s: it has %d signatures now\n", d.File, len(d.Signatures))
+					fmt.Fprintf(w, "Signed %s: it has %s now\n", d.File, plural(uint64(len(d.Signatures)), "signature", "signatures"))
 				}
 			})
 		},
@@ -406,7 +406,7 @@ operation is in the register and signed by its signers.`,
 			}
 			return p.show(done, func(w io.Writer) {
 				for _, r := range done {
-					fmt.Fprintf(w, "%s is in the register, which has %d leaves now\n", r.File, r.Size)
+					fmt.Fprintf(w, "%s is in the register, which has %s now\n", r.File, plural(r.Size, "leaf", "leaves"))
 				}
 			})
 		},

@@ -48,7 +48,7 @@ func (p *program) showStatus(s api.Status) error {
 		}
 		fmt.Fprintf(w, "reading identity\t%s\n", lockWord(s.Locked))
 		if s.Register.Size > 0 {
-			fmt.Fprintf(w, "checkpoint\t%d leaves, root %s, newest of %s\n", s.Register.Size, brief(s.Register.Root), day(s.Register.Time))
+			fmt.Fprintf(w, "checkpoint\t%s, root %s, newest of %s\n", plural(s.Register.Size, "leaf", "leaves"), brief(s.Register.Root), day(s.Register.Time))
 		}
 		if s.Raft != nil {
 			role := "follows " + brief(s.Raft.Leader)
@@ -57,7 +57,7 @@ func (p *program) showStatus(s api.Status) error {
 			} else if s.Raft.Leader == "" {
 				role = "has no leader"
 			}
-			fmt.Fprintf(w, "secretariat's group\t%d voters; this node %s\n", len(s.Raft.Voters), role)
+			fmt.Fprintf(w, "secretariat's group\t%s; this node %s\n", plural(uint64(len(s.Raft.Voters)), "voter", "voters"), role)
 		}
 		if len(s.Addresses) > 0 {
 			fmt.Fprintf(w, "listens at\t%s\n", strings.Join(s.Addresses, " "))
@@ -128,11 +128,18 @@ func brief(id string) string {
 	return id
 }
 
+func plural(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 func day(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format("2006-01-02 15:04")
+	return t.Local().Format("2006-01-02 15:04 MST")
 }
 
 func (p *program) unlock() *cobra.Command {
