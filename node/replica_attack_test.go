@@ -204,6 +204,7 @@ func TestSuspendedAuthorIsHeldAndReleased(t *testing.T) {
 	}
 	a.suspend(ctx, x.Org())
 	until(t, "the secretariat hangs up", func() bool { return !sec.tr.Connected(x.ID()) })
+	a.stop("alpha") // it would find beta before beta knows, and deliver itself
 	y = a.start("beta", filepath.Join(a.dir, "beta"))
 	a.ready(y)
 	if err := y.Unlock(passphrase); err != nil {
@@ -225,6 +226,8 @@ func TestSuspendedAuthorIsHeldAndReleased(t *testing.T) {
 		rec, err := y.store.Record(second.Feed, second.Seq)
 		return err == nil && rec.State() == protocol.Linked
 	})
+	x = a.start("alpha", filepath.Join(a.dir, "alpha"))
+	a.ready(x)
 	if err := x.Replica().Await(ctx, second.Feed, second.Seq, y.ID()); err != nil {
 		t.Errorf("no receipt for it: %v", err)
 	}

@@ -78,13 +78,17 @@ type Change struct {
 type Book struct {
 	o     Options
 	mu    sync.Mutex
-	x     *index        // nil while locked
-	queue []arrived     // records not yet indexed
-	doing int           // … and those taken out of the queue
-	wake  chan struct{} // queue is not empty
-	load  sync.Mutex    // one Load at a time
-	moves [64]sync.Mutex
-	issue sync.Mutex // of alerts, so that one document is issued once
+	x     *index    // nil while locked
+	queue []arrived // records not yet indexed
+	doing int       // … and those taken out of the queue
+	// unopened are records that did not open, by feed: a part of their key record
+	// may not be here yet, and they are tried again when it is.
+	unopened map[protocol.FeedID][]arrived
+	held     int           // of them
+	wake     chan struct{} // queue is not empty
+	load     sync.Mutex    // one Load at a time
+	moves    [64]sync.Mutex
+	issue    sync.Mutex // of alerts, so that one document is issued once
 }
 
 // arrived is a record that was added. Few are held as they are; the others
@@ -96,6 +100,10 @@ type arrived struct {
 }
 
 const heldRecords = 256
+
+// maxUnopened is how many records that do not open are remembered; others are
+// read at the next unlock.
+const maxUnopened = 1 << 16
 
 // New makes an empty book.
 func New(o Options) (*Book, error) {
@@ -190,7 +198,8 @@ func (b *Book) drain(ctx context.Context) {
 				return
 			}
 			if err := b.take(ctx, a); err != nil {
-				b.o.Log.Warn("record is not shown yet; it is kept, and read again at the next unlock", "feed", a.feed.Short(), "seq", a.seq, "err", err)
+				b.o.Log.Info("record is not shown yet; it is kept, and read again when its key is here, or at the next unlock", "feed", a.feed.Short(), "seq", a.seq, "err", err)
+				b.later(a)
 			}
 			b.mu.Lock()
 			b.doing--
@@ -210,6 +219,9 @@ func (b *Book) take(ctx context.Context, a arrived) error {
 		}
 	}
 	c, ok, err := b.index(ctx, a.rec)
+	if err == nil && a.rec.Core().Key != nil {
+		b.again(a.feed)
+	}
 	if !ok {
 		return err
 	}
@@ -224,10 +236,34 @@ func (b *Book) take(ctx context.Context, a arrived) error {
 	return nil
 }
 
+// later keeps a record's place until its feed's key record comes.
+func (b *Book) later(a arrived) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.x == nil || b.held >= maxUnopened {
+		return
+	}
+	if b.unopened == nil {
+		b.unopened = map[protocol.FeedID][]arrived{}
+	}
+	b.unopened[a.feed] = append(b.unopened[a.feed], arrived{feed: a.feed, seq: a.seq})
+	b.held++
+}
+
+// again queues what waited for a feed's key record.
+func (b *Book) again(feed protocol.FeedID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := b.unopened[feed]
+	b.queue = append(b.queue, list...)
+	b.held -= len(list)
+	delete(b.unopened, feed)
+}
+
 // Lock empties the book, as when the reading identity is put away.
 func (b *Book) Lock() {
 	b.mu.Lock()
-	b.x, b.queue = nil, nil
+	b.x, b.queue, b.unopened, b.held = nil, nil, nil, 0
 	b.mu.Unlock()
 }
 
