@@ -137,13 +137,14 @@ func (s *Store) Network() protocol.NetworkID { return s.network }
 // badgerOptions are those of a small node. Values stay out of the value log,
 // whose errors badger does not return. A wide base level rewrites a record
 // about once instead of four times, and tables of 4 MiB keep what a compaction
-// holds in memory small.
+// holds in memory small. Blocks of 16 KiB hold a few records each: of 4 KiB,
+// which hold one, catching up took an eighth more of the processor.
 func badgerOptions(opt Options) badger.Options {
 	return badger.DefaultOptions(filepath.Join(opt.Dir, "db")).
 		WithLogger(quiet{opt.Log}).WithMetricsEnabled(false).
 		WithEncryptionKey(opt.Key[:]).
 		WithSyncWrites(false).WithDetectConflicts(false).WithNumVersionsToKeep(1).
-		WithCompression(0).
+		WithCompression(0).WithBlockSize(16 << 10).
 		WithMemTableSize(memTable).WithNumMemtables(2).
 		WithValueThreshold(1 << 20).WithValueLogFileSize(16 << 20).
 		WithBaseTableSize(4 << 20).WithBaseLevelSize(128 << 20).
