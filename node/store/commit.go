@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -52,9 +53,10 @@ func (c *committer) start(s *Store) {
 	go s.run()
 }
 
-func (c *committer) stop() {
+// stop ends it, and reports whether this call did.
+func (c *committer) stop() (first bool) {
 	c.q.Lock()
-	first := !c.q.closed
+	first = !c.q.closed
 	c.q.closed = true
 	c.q.space.Broadcast()
 	c.q.Unlock()
@@ -62,6 +64,7 @@ func (c *committer) stop() {
 		c.poke()
 	}
 	<-c.stopped
+	return first
 }
 
 func (c *committer) poke() {
@@ -264,7 +267,10 @@ func (s *Store) group(jobs []*job) (rest []*job) {
 		}
 		return nil
 	})
-	if err == nil && len(in) > 0 {
+	switch {
+	case err != nil: // none of them was read up to, or something panicked
+		in, jobs = append(in, jobs...), nil
+	case len(in) > 0:
 		err = s.write(d)
 	}
 	for _, j := range in {
@@ -292,12 +298,7 @@ func (d *draft) do(j *job) error {
 func (s *Store) write(d *draft) error {
 	d.finish()
 	if err := s.flush(d); err != nil {
-		s.log.Error("writing failed; the files will be opened again", "error", err)
-		c := &s.committer
-		c.q.Lock()
-		c.q.broken = err
-		c.q.Unlock()
-		c.poke()
+		s.broke(err)
 		return fmt.Errorf("%w (%v)", ErrUncertain, err)
 	}
 	if err := s.counter.write(d.totals.Commit); err != nil {
@@ -321,10 +322,22 @@ func (s *Store) write(d *draft) error {
 	return nil
 }
 
+// broke has the files opened again.
+func (s *Store) broke(err error) {
+	c := &s.committer
+	c.q.Lock()
+	first := c.q.broken == nil
+	c.q.broken = err
+	c.q.Unlock()
+	if first {
+		s.log.Error("writing failed; the files will be opened again", "error", err)
+	}
+	c.poke()
+}
+
 // flush writes the rows. What is too much for one transaction are pieces of
 // sections and outbox entries: those go ahead, and mean nothing until the last
-// transaction names them. Each transaction is synced before the next, since a
-// sync reaches only the newest of badger's logs.
+// transaction names them.
 func (s *Store) flush(d *draft) (err error) {
 	s.files.RLock()
 	defer s.files.RUnlock()
@@ -364,35 +377,49 @@ func (s *Store) flush(d *draft) (err error) {
 	return s.transact(d, rows)
 }
 
-// entryHead is about what badger's log adds to a key and a value.
-const entryHead = 20
-
-func (s *Store) transact(d *draft, rows []string) error {
-	txn := s.db.NewTransaction(true)
-	defer txn.Discard()
-	size := entryHead // the transaction's end is an entry too
-	for _, k := range rows {
-		key, v := []byte(k), d.rows[k]
-		if v == nil {
-			if err := txn.Delete(key); err != nil {
-				return fmt.Errorf("write row: %w", err)
-			}
-			continue
-		}
-		size += len(k) + len(v) + tagSize + entryHead
-		t := s.tags.tag(key, v)
-		row := make([]byte, 0, len(v)+tagSize)
-		if err := txn.Set(key, append(append(row, v...), t[:]...)); err != nil {
-			return fmt.Errorf("write row: %w", err)
+// transact makes rows durable: all or none of them.
+func (s *Store) transact(d *draft, keys []string) error {
+	size := 0
+	for _, k := range keys {
+		size += len(k) + len(d.rows[k]) + tagSize + 8
+	}
+	if !s.fresh.fits(len(keys), size) {
+		if err := s.give(); err != nil {
+			return err
 		}
 	}
-	if err := txn.Commit(); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	j := s.journal
+	j.begin(size)
+	rows := make([]journalRow, 0, len(keys))
+	for _, k := range keys {
+		rows = append(rows, j.add(k, d.rows[k], s.tags))
 	}
-	if err := s.wal.sync(s.db, size); err != nil {
-		return fmt.Errorf("sync: %w", err)
+	err := j.seal()
+	if errors.Is(err, errJournalFull) {
+		if err = s.checkpoint(); err == nil {
+			err = j.seal()
+		}
 	}
+	if err == nil {
+		err = j.write()
+	}
+	if err != nil {
+		return err
+	}
+	s.fresh.put(rows, size)
 	return nil
+}
+
+// checkpoint makes badger's own files durable, so that the journal may begin a
+// new round.
+func (s *Store) checkpoint() error {
+	if err := s.give(); err != nil {
+		return err
+	}
+	if err := s.logs.sync(); err != nil {
+		return err
+	}
+	return s.journal.restart()
 }
 
 // reopen closes the files and opens them again, once there is room. What
@@ -404,25 +431,21 @@ func (s *Store) reopen() error {
 	s.files.Lock()
 	defer s.files.Unlock()
 	if s.db != nil {
-		s.wal.close()
 		if err := closeBadger(s.db); err != nil {
 			s.log.Warn("closing the failed files", "error", err)
 		}
 		s.db = nil
 	}
-	db, err := openBadger(s.opt)
-	if err != nil {
+	if err := s.openFiles(); err != nil {
 		s.log.Error("opening the files again failed", "error", err)
 		return err
 	}
-	s.db, s.wal = db, newWAL(s.opt.Dir)
 	s.files.Unlock()
-	err = s.load()
+	err := s.load()
 	s.files.Lock()
 	if err != nil {
+		closeBadger(s.db)
 		s.db = nil
-		s.wal.close()
-		closeBadger(db)
 		s.log.Error("reading the files again failed", "error", err)
 		return err
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 // counter is the small file beside the database with the number of the newest
-// synced commit. It has two slots of 32 bytes, written in turn, so that a torn
-// write leaves the other one:
+// synced commit. It has two slots of 32 bytes, in a sector of the disk each and
+// written in turn, so that a torn write leaves the other one:
 //
 //	"alliance" ‖ u64 number ‖ zeros ‖ CRC-32C of the 28 bytes before
 //
@@ -21,6 +21,7 @@ type counter struct{ f *os.File }
 const (
 	counterMagic = "alliance"
 	counterSlot  = 32
+	counterApart = 512
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -36,11 +37,11 @@ func openCounter(path string) (*counter, error) {
 // read returns the newest number, how many slots hold one, and whether a slot
 // is neither empty nor whole.
 func (c *counter) read() (n uint64, whole int, torn bool) {
-	var b [2 * counterSlot]byte
+	var b [counterApart + counterSlot]byte
 	if _, err := c.f.ReadAt(b[:], 0); err != nil && !errors.Is(err, io.EOF) {
 		return 0, 0, true
 	}
-	for _, s := range [][]byte{b[:counterSlot], b[counterSlot:]} {
+	for _, s := range [][]byte{b[:counterSlot], b[counterApart:]} {
 		switch {
 		case string(s[:8]) == counterMagic && binary.BigEndian.Uint32(s[28:]) == crc32.Checksum(s[:28], castagnoli):
 			whole++
@@ -64,7 +65,7 @@ func (c *counter) writeSlot(slot int64, n uint64) error {
 	copy(s[:], counterMagic)
 	binary.BigEndian.PutUint64(s[8:], n)
 	binary.BigEndian.PutUint32(s[28:], crc32.Checksum(s[:28], castagnoli))
-	_, err := c.f.WriteAt(s[:], slot*counterSlot)
+	_, err := c.f.WriteAt(s[:], slot*counterApart)
 	return err
 }
 

@@ -53,8 +53,11 @@
 //
 // Whoever waits for a batch gathers all that are in line into one transaction
 // and one sync, one goroutine at a time; the store's own does what nobody waits
-// for. Nothing is readable or acknowledged before it is durable. Before each
-// group it asks how much room the disk has, since badger writes through memory
-// maps and a full disk would be a signal, not an error: below MinFree it
-// refuses with [ErrFull], reading goes on, and writing resumes by itself.
+// for. A transaction is a frame of the journal, a file beside the database; the
+// database is given the rows a moment later, and until then they are read from
+// memory. After a crash the journal's frames are applied again. Nothing is
+// readable or acknowledged before it is durable. Before each group it asks how
+// much room the disk has, since badger writes through memory maps and a full
+// disk would be a signal, not an error: below MinFree it refuses with [ErrFull],
+// reading goes on, and writing resumes by itself.
 package store

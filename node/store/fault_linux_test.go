@@ -25,7 +25,7 @@ func TestFailedSync(t *testing.T) {
 	a := authorOf(t, 1)
 	l := a.some(t, 4, 100)
 	commit(t, s, l[0].put)
-	s.wal.f.Close()
+	s.journal.f.Close()
 	err := try(s, l[1].put)
 	wantErr(t, "failed sync", err, ErrUncertain)
 	for err = try(s, func(b *Batch) { b.Meta("again", []byte("x")) }); err != nil; err = try(s, func(b *Batch) { b.Meta("again", []byte("x")) }) {
@@ -204,6 +204,24 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// The same when the journal has begun anew several times.
+func TestKillAfterRounds(t *testing.T) {
+	dir := t.TempDir()
+	acked, cmd := startWriter(t, dir, 20_000)
+	cmd.Process.Kill()
+	n := acked()
+	cmd.Wait()
+	f, err := os.Open(filepath.Join(dir, "journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if base, _, _ := (&counter{f}).read(); base == 0 {
+		t.Error("the journal never began anew")
+	}
+	checkAcked(t, dir, n)
+}
+
 // A power cut keeps what was synced and no more: the writer's file system is an
 // image, of which a copy is taken while the writer stands still; its caches are
 // not in the copy.
@@ -228,7 +246,7 @@ func TestPowerCut(t *testing.T) {
 		return
 	}
 	t.Cleanup(func() { exec.Command("umount", "-l", mnt).Run() })
-	acked, cmd := startWriter(t, filepath.Join(mnt, "s"), 3000)
+	acked, cmd := startWriter(t, filepath.Join(mnt, "s"), 9000) // more than a round of the journal
 	cmd.Process.Signal(syscall.SIGSTOP)
 	copied := image + ".cut"
 	if out, err := exec.Command("cp", "--sparse=always", image, copied).CombinedOutput(); err != nil {

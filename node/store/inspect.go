@@ -3,9 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -21,9 +21,11 @@ func Inspect(dir string, key [32]byte, f func(key, value []byte) error) (err err
 			err = fmt.Errorf("inspect store: %w (%v)", ErrUnusable, p)
 		}
 	}()
-	o := badgerOptions(Options{Dir: dir, Key: key}).WithLogger(nil).WithReadOnly(true)
-	db, err := badger.Open(o)
-	if err != nil && strings.Contains(err.Error(), badger.ErrTruncateNeeded.Error()) { // badger wraps it as text
+	j := newJournal(dir, key)
+	var db *badger.DB
+	if _, err = os.Stat(j.path); errors.Is(err, os.ErrNotExist) {
+		db, err = badger.Open(badgerOptions(Options{Dir: dir, Key: key}).WithLogger(nil).WithReadOnly(true))
+	} else if err == nil {
 		tmp, terr := os.MkdirTemp("", "inspect-")
 		if terr != nil {
 			return fmt.Errorf("inspect store: %w", terr)
@@ -32,7 +34,18 @@ func Inspect(dir string, key [32]byte, f func(key, value []byte) error) (err err
 		if err := os.CopyFS(filepath.Join(tmp, "db"), os.DirFS(filepath.Join(dir, "db"))); err != nil {
 			return fmt.Errorf("inspect store: %w", err)
 		}
-		db, err = badger.Open(badgerOptions(Options{Dir: tmp, Key: key}).WithLogger(nil))
+		if db, err = openBadger(Options{Dir: tmp, Key: key, Log: slog.New(slog.DiscardHandler)}); err == nil {
+			version := db.MaxVersion()
+			if _, _, err = j.recover(func(rows []journalRow) error {
+				version++
+				return applyRows(db, rows, version)
+			}); err != nil {
+				db.Close()
+			}
+		}
+	}
+	if errors.Is(err, ErrKey) {
+		return fmt.Errorf("inspect store: %w", err)
 	}
 	if errors.Is(err, badger.ErrEncryptionKeyMismatch) {
 		return fmt.Errorf("inspect store: %w", ErrKey)

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/national-alliance/alliance/protocol"
 )
 
@@ -15,14 +13,17 @@ import (
 // table does.
 func vanish(t *testing.T, s *Store, keys ...[]byte) {
 	t.Helper()
-	err := s.db.Update(func(txn *badger.Txn) error {
-		for _, k := range keys {
-			if err := txn.Delete(k); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	var rows []journalRow
+	for _, k := range keys {
+		rows = append(rows, journalRow{key: k})
+	}
+	if err := s.give(); err != nil {
+		t.Fatal(err)
+	}
+	s.fresh.giving.Lock()
+	defer s.fresh.giving.Unlock()
+	s.fresh.version++
+	err := applyRows(s.db, rows, s.fresh.version)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -181,6 +181,7 @@ const stretchSize = 512 << 10 // bytes that are read in one go
 // record after them, where it is damaged.
 func (s *Store) stretch(feed protocol.FeedID, from, to uint64) (recs []*protocol.Record, lost, err error) {
 	err = s.view(func(txn *badger.Txn) error {
+		s.give() // an iterator does not see what is fresh; where it fails, row does
 		it := &rowIterator{s: s, txn: txn, feed: feed}
 		defer it.close()
 		for size := 0; from <= to && size < stretchSize; from++ {
@@ -226,6 +227,11 @@ func (r *rowIterator) row(seq uint64) (v []byte, ok bool) {
 		return nil, false
 	}
 	key := keyRecord(r.feed, seq)
+	raw, ok := r.s.fresh.get(key)
+	if ok {
+		v, _, ok = r.s.tags.open(key, raw)
+		return v, ok
+	}
 	if r.it == nil {
 		o := badger.DefaultIteratorOptions
 		o.Prefix, o.PrefetchValues = keyFeed(rowRecord, r.feed), false

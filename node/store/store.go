@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,9 +47,11 @@ type Store struct {
 	log     *slog.Logger
 	counter *counter
 
-	files sync.RWMutex // held for reading while badger is used; for writing while it is opened again
-	wal   wal
-	db    *badger.DB // nil: closed, or could not be opened again
+	files   sync.RWMutex // held for reading while badger is used; for writing while it is opened again
+	db      *badger.DB   // nil: closed, or could not be opened again
+	logs    logs         // badger's; under fresh.giving
+	journal *journal     // of who has the turn
+	fresh   fresh
 
 	mu     sync.RWMutex
 	chains map[protocol.FeedID]protocol.Chain
@@ -76,48 +79,61 @@ func Open(opt Options) (*Store, error) {
 	if opt.Room == nil {
 		opt.Room = diskRoom
 	}
-	s := &Store{opt: opt, network: opt.Network, tags: newTagger(opt.Key), log: opt.Log}
+	s := &Store{opt: opt, network: opt.Network, tags: newTagger(opt.Key), journal: newJournal(opt.Dir, opt.Key), log: opt.Log,
+		fresh: fresh{wake: make(chan struct{}, 1), quit: make(chan struct{}), stopped: make(chan struct{})}}
 	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if err := s.room("it opens"); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	db, err := openBadger(opt)
+	err := s.openFiles()
+	if err == nil {
+		s.counter, err = openCounter(filepath.Join(opt.Dir, "count"))
+	}
+	if err == nil {
+		err = s.load()
+	}
 	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	s.db, s.wal = db, newWAL(opt.Dir)
-	if s.counter, err = openCounter(filepath.Join(opt.Dir, "count")); err != nil {
-		s.wal.close()
-		db.Close()
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	if err := s.load(); err != nil {
-		s.wal.close()
-		db.Close()
-		s.counter.close()
+		if s.db != nil {
+			closeBadger(s.db)
+		}
+		s.journal.close()
+		if s.counter != nil {
+			s.counter.close()
+		}
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if d := s.Damage(); d.Any() {
 		s.log.Error(d.String())
 	}
+	go s.giver()
 	s.committer.start(s)
 	return s, nil
 }
 
 // Close waits for the writes under way and closes the files.
 func (s *Store) Close() error {
-	s.committer.stop()
+	if s.committer.stop() {
+		close(s.fresh.quit)
+	}
+	<-s.fresh.stopped
 	s.files.Lock()
 	defer s.files.Unlock()
 	var err error
 	if s.db != nil {
-		s.wal.close()
-		err = closeBadger(s.db)
+		if err = s.give(); err == nil { // else the journal keeps it
+			err = closeBadger(s.db)
+		} else {
+			err = errors.Join(err, closeBadger(s.db))
+		}
+		if err == nil {
+			err = s.journal.remove()
+		}
 		s.db = nil
 		err = errors.Join(err, s.counter.close())
 	}
+	s.journal.close()
 	if err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
@@ -154,14 +170,18 @@ func badgerOptions(opt Options) badger.Options {
 }
 
 // openBadger opens the database and turns a panic over damaged files into an
-// error.
+// error. One goroutine at a time writes and all read what is newest, so the
+// database is spared from finding versions and from keeping account of readers.
 func openBadger(opt Options) (db *badger.DB, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			db, err = nil, fmt.Errorf("%w (%v)", ErrUnusable, p)
 		}
 	}()
-	db, err = badger.Open(badgerOptions(opt))
+	if err := removeEmptyLogs(opt.Dir); err != nil {
+		return nil, err
+	}
+	db, err = badger.OpenManaged(badgerOptions(opt))
 	switch {
 	case err == nil:
 		return db, nil
@@ -171,6 +191,51 @@ func openBadger(opt Options) (db *badger.DB, err error) {
 		return nil, ErrKey
 	}
 	return nil, fmt.Errorf("%w (%v)", ErrUnusable, err)
+}
+
+// openFiles opens the database, puts back what only the journal has, and begins
+// a new journal.
+func (s *Store) openFiles() (err error) {
+	db, err := openBadger(s.opt)
+	if err != nil {
+		return err
+	}
+	s.logs = newLogs(s.opt.Dir)
+	s.logs.reserve()
+	version := db.MaxVersion()
+	frames, missing, err := s.journal.recover(func(rows []journalRow) error {
+		version++
+		return applyRows(db, rows, version)
+	})
+	if err == nil && frames > 0 {
+		err = s.logs.sync()
+		s.log.Info("commits were put back from the journal", "commits", frames, "damaged", missing)
+	}
+	if err == nil {
+		err = s.journal.create()
+	}
+	if err != nil {
+		closeBadger(db)
+		return err
+	}
+	s.fresh.reset(version)
+	s.db = db
+	return nil
+}
+
+// applyRows writes a recovered frame's rows into the database.
+func applyRows(db *badger.DB, rows []journalRow, version uint64) error {
+	txn := db.NewTransactionAt(math.MaxUint64, true)
+	defer txn.Discard()
+	for _, r := range rows {
+		if err := r.into(txn); err != nil {
+			return fmt.Errorf("apply journal: %w", err)
+		}
+	}
+	if err := txn.CommitAt(version, nil); err != nil {
+		return fmt.Errorf("apply journal: %w", err)
+	}
+	return nil
 }
 
 func closeBadger(db *badger.DB) (err error) {
@@ -207,19 +272,21 @@ func (s *Store) read(txn *badger.Txn, key []byte) (v []byte, t tag, err error) {
 			v, err = nil, fmt.Errorf("%w (%v)", ErrLost, p)
 		}
 	}()
-	item, err := txn.Get(key)
-	if errors.Is(err, badger.ErrDBClosed) {
-		return nil, tag{}, ErrClosed
-	}
-	if err != nil {
-		return nil, tag{}, ErrLost
-	}
-	raw, err := item.ValueCopy(nil)
-	if err != nil {
-		return nil, tag{}, ErrLost
-	}
-	v, t, ok := s.tags.open(key, raw)
+	raw, ok := s.fresh.get(key)
 	if !ok {
+		item, err := txn.Get(key)
+		if errors.Is(err, badger.ErrDBClosed) {
+			return nil, tag{}, ErrClosed
+		}
+		if err != nil {
+			return nil, tag{}, ErrLost
+		}
+		if raw, err = item.ValueCopy(nil); err != nil {
+			return nil, tag{}, ErrLost
+		}
+	}
+	v, t, good := s.tags.open(key, raw)
+	if !good {
 		return nil, tag{}, ErrLost
 	}
 	return v, t, nil
