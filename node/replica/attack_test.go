@@ -752,7 +752,7 @@ func TestAttackReceipts(t *testing.T) {
 		try := func(by string, change func(*protocol.Receipt)) error {
 			r := good
 			change(&r)
-			return a.keepReceipt(protocol.SignReceipt(w.reg.keys[by], r))
+			return a.keepReceipt(protocol.SignReceipt(w.reg.keys[by], r), true)
 		}
 		for name, err := range map[string]error{
 			"signed by another": try("P1", func(*protocol.Receipt) {}),

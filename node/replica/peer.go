@@ -285,8 +285,8 @@ func (r *Replica) readAnswers(ctx context.Context, p *peer, s Stream) {
 		if !r.charge(ctx, quota, 1+len(a.Receipts)+len(a.Verdicts)+2*len(a.Forks)) {
 			return
 		}
-		for _, rc := range a.Receipts {
-			if err := r.keepReceipt(rc); err != nil {
+		for i, rc := range a.Receipts {
+			if err := r.keepReceipt(rc, i == len(a.Receipts)-1); err != nil {
 				r.o.Log.Debug("receipt not kept", "peer", p.node.ID.Short(), "err", err)
 				if errors.Is(err, protocol.ErrDrop) {
 					r.charge(ctx, quota, dropCost)

@@ -15,9 +15,11 @@ import (
 var ErrNotVouched = errors.New("the node has the record and does not vouch for it")
 
 // keepReceipt verifies a receipt and has it made durable; then whoever waits
-// for it is told. It does not wait for the disk: receipts are cumulative, so
-// what comes while one is being written is written as its newest alone.
-func (r *Replica) keepReceipt(s protocol.SignedReceipt) error {
+// for it is told. It does not wait for the disk where more may come: receipts
+// are cumulative, so what comes while one is being written is written as its
+// newest alone. Where none is to come behind it (last, and the feed has no
+// more), it does, which saves waking another goroutine.
+func (r *Replica) keepReceipt(s protocol.SignedReceipt, last bool) error {
 	m := r.members()
 	got, err := s.Verify(m)
 	if err != nil {
@@ -65,8 +67,11 @@ func (r *Replica) keepReceipt(s protocol.SignedReceipt) error {
 		f.arriving[got.Node] = arriving{got, s}
 	}
 	f.mu.Unlock()
-	if !busy {
-		go r.writeReceipts(f, got.Node)
+	switch {
+	case busy:
+	case last && got.Seq == c.Seq && r.writeReceipts(f, got.Node, true):
+	default:
+		go r.writeReceipts(f, got.Node, false)
 	}
 	return nil
 }
@@ -78,8 +83,9 @@ type arriving struct {
 }
 
 // writeReceipts makes a node's newest receipt durable, and again what came
-// meanwhile.
-func (r *Replica) writeReceipts(f *feed, node protocol.NodeID) {
+// meanwhile. When the disk fails it tries again, or with once set returns false
+// for another to do so.
+func (r *Replica) writeReceipts(f *feed, node protocol.NodeID, once bool) bool {
 	done, failed := protocol.Receipt{}, false
 	for {
 		f.mu.Lock()
@@ -87,17 +93,20 @@ func (r *Replica) writeReceipts(f *feed, node protocol.NodeID) {
 		if !better(a.Receipt, done) {
 			delete(f.arriving, node)
 			f.mu.Unlock()
-			return
+			return true
 		}
 		f.mu.Unlock()
 		if err := r.o.Disk.Enqueue(Change{Receipts: []protocol.SignedReceipt{a.signed}})(); err != nil {
 			// Its sender takes it for delivered, so it is kept here until the
 			// disk takes it.
+			if once {
+				return false
+			}
 			if !failed {
 				r.o.Log.Warn("receipt not kept yet", "feed", f.id.Short(), "err", err)
 			}
 			if failed = true; !pause(r.running(), time.Second) {
-				return
+				return false
 			}
 			continue
 		}
@@ -286,7 +295,7 @@ func (r *Replica) ServeReceipt(ctx context.Context, from protocol.Node, req []by
 		}
 	}
 	for _, s := range b.Receipts {
-		drop(r.keepReceipt(s))
+		drop(r.keepReceipt(s, false))
 	}
 	for _, s := range b.Heads { // nothing is made of them yet, but of a false one
 		_, err := s.Verify(r.members())

@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -282,13 +281,8 @@ func (r *Replica) ServePush(ctx context.Context, from protocol.Node, s Stream) {
 		r.mu.Unlock()
 	}()
 	quota := r.pushers.of(from.ID)
-	pending := make(chan taken, maxInFlight)
-	finished := make(chan struct{})
-	go func() {
-		defer close(finished)
-		r.settleAll(from, s, pending)
-	}()
-	defer func() { close(pending); <-finished }()
+	st := r.settler(from.ID, s)
+	defer st.end()
 	for {
 		b, err := s.Read()
 		if err != nil || !r.speaks(from) {
@@ -329,7 +323,7 @@ func (r *Replica) ServePush(ctx context.Context, from protocol.Node, s Stream) {
 			}
 		}
 		if t.feed != nil {
-			pending <- t
+			st.add(t)
 		}
 	}
 }
@@ -411,75 +405,4 @@ func (r *Replica) takeSections(p Push) taken {
 		return refused(RefusedBusy)
 	}
 	return r.addSections(f, rec, p.Sections)
-}
-
-// signEarly signs, while the disk works, what will be said once a record is
-// durable, if nothing else comes. It is given away only when that is true.
-func (r *Replica) signEarly(t taken) <-chan protocol.SignedReceipt {
-	if t.chain.Seq == 0 || t.verdict != Have {
-		return nil
-	}
-	done := make(chan protocol.SignedReceipt, 1)
-	go func() {
-		done <- protocol.SignReceipt(r.o.Key, r.wordOf(t.feed.id, &t.chain, t.chain.Seq, t.chain.Head))
-	}()
-	return done
-}
-
-// sign returns the signed receipt, the one signed early where it says the same.
-func (r *Replica) sign(word protocol.Receipt, early *<-chan protocol.SignedReceipt) protocol.SignedReceipt {
-	if *early != nil {
-		rc := <-*early
-		if *early = nil; bytes.Equal(rc.Body, protocol.Encode(word)) {
-			return rc
-		}
-	}
-	return protocol.SignReceipt(r.o.Key, word)
-}
-
-// settleAll waits for taken records in order. A commit makes a run of them
-// durable at once, and each run is answered with one receipt a feed.
-func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) {
-	due := map[*feed]bool{}
-	var early <-chan protocol.SignedReceipt
-	run, alone := 0, true // records since the last receipt; it was for one
-	flush := func() {
-		run, alone = 0, run <= 1
-		for f := range due {
-			delete(due, f)
-			word, ok := r.word(f)
-			if !ok {
-				continue
-			}
-			rc := r.sign(word, &early)
-			if s.Write(protocol.Encode(PushAnswer{Receipts: []protocol.SignedReceipt{rc}})) != nil {
-				s.Close() // ends the reader too
-			}
-			r.passOn(f, rc, from.ID)
-		}
-	}
-	for t := range pending {
-		var err error
-		if t.wait != nil {
-			// A commit makes many durable before it tells of the first.
-			if c, _, e := r.o.Disk.Chain(t.feed.id); e != nil || c.Seq < t.seq || t.chain.Seq == 0 {
-				flush()
-			}
-			if run++; alone && len(pending) == 0 { // where many come it would be in vain
-				early = r.signEarly(t)
-			}
-			err = t.wait()
-		}
-		if r.settle(t, err) {
-			due[t.feed] = true
-		}
-		if err == nil && t.verdict == Want { // its record is durable, so the answer finds it
-			if s.Write(protocol.Encode(t.answer(t.feed.id, t.seq))) != nil {
-				s.Close()
-			}
-		}
-		if len(pending) == 0 {
-			flush()
-		}
-	}
 }

@@ -105,6 +105,9 @@ type Stream interface {
 	Read() ([]byte, error)
 	Write(frames ...[]byte) error
 	Close() error
+	// More reports whether more than was read has come already; false is no
+	// promise.
+	More() bool
 	// Abuse ends a stream that carried what no honest peer sends.
 	Abuse()
 }

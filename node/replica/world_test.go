@@ -477,6 +477,12 @@ func (p *pipe) Close() error {
 	return nil
 }
 
+func (p *pipe) More() bool {
+	p.in.mu.Lock()
+	defer p.in.mu.Unlock()
+	return len(p.in.frames) > 0
+}
+
 func (p *pipe) Abuse() {
 	p.abused = true
 	p.Close()

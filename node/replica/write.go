@@ -133,10 +133,10 @@ func (r *Replica) write(d Draft, ids []*seal.Identity, with Change) (Sent, error
 		return Sent{}, fmt.Errorf("write record: %w", err)
 	}
 	f.settle(last.Chain, false)
-	r.announceOwn(f, links)
 	for _, l := range links {
 		r.o.OnRecord(l.Record)
 	}
+	r.announceOwn(f, links) // last, so that whoever pushes it runs next
 	return Sent{Record: last.Record, Feed: f.id, Seq: last.Record.Core().Seq}, nil
 }
 

@@ -110,6 +110,10 @@ func (s *Stream) Read() ([]byte, error) {
 	return b, nil
 }
 
+// More reports whether more than was read has come already, as far as it is
+// known without asking the connection. Called by who Reads.
+func (s *Stream) More() bool { return s.r.Buffered() > 0 }
+
 // readFrame reads n bytes and allocates no more than twice what has come, so
 // that a length that is only claimed costs nothing.
 func readFrame(r io.Reader, n int) ([]byte, error) {
