@@ -281,6 +281,7 @@ func (r *Replica) ServePush(ctx context.Context, from protocol.Node, s Stream) {
 		delete(r.pushes, s)
 		r.mu.Unlock()
 	}()
+	r.o.Before(ctx, from.ID)
 	quota := r.pushers.of(from.ID)
 	pending := make(chan taken, maxInFlight)
 	finished := make(chan struct{})

@@ -17,11 +17,7 @@ import (
 // repairLoop does the head check with a peer and then compares frontiers with
 // it: at once, when either side learns of something, and now and then.
 func (r *Replica) repairLoop(ctx context.Context, p *peer) {
-	if r.o.Before != nil {
-		first, cancel := context.WithTimeout(ctx, beforeWait)
-		r.o.Before(first, p.node.ID)
-		cancel()
-	}
+	r.o.Before(ctx, p.node.ID)
 	sure := false
 	wait := time.Second
 	for ctx.Err() == nil {
