@@ -702,6 +702,32 @@ func TestForkAtAPeerThatIsBehind(t *testing.T) {
 	})
 }
 
+// Both that write under one key hear of it on their push streams, where nothing
+// else gets through.
+func TestForkProofComesWithTheRefusal(t *testing.T) {
+	inWorld(t, usual, func(t *testing.T, w *world) {
+		a, b := w.run("A1"), w.run("B1")
+		w.run("S1")
+		w.link("A1", "B1", "S1")
+		a.ready("B", "S")
+		a.send("B", "S")
+		w.settle()
+		twin := w.runOn("A1'", a.disk.clone())
+		w.link("A1'", "B1")
+		w.link("A1'", "S1")
+		twin.ready("B", "S")
+		w.mu.Lock()
+		w.fails = func(_, _, proto string) bool { return proto != ProtoPush }
+		w.mu.Unlock()
+		mine := a.send("B", "S")
+		w.until("B has one", func() bool { return b.has(mine.Feed, mine.Seq) })
+		if theirs := twin.send("B", "S"); theirs.Feed != mine.Feed || theirs.Seq != mine.Seq {
+			t.Fatal("this is no fork")
+		}
+		w.until("both know", func() bool { return a.Replaced() && twin.Replaced() })
+	})
+}
+
 // A proof for a feed that is none of an organisation's business is not kept.
 func TestForkOfOthersIsNotKept(t *testing.T) {
 	inWorld(t, usual, func(t *testing.T, w *world) {
