@@ -426,20 +426,20 @@ func (r *Replica) signEarly(t taken) <-chan protocol.SignedReceipt {
 	}
 	done := make(chan protocol.SignedReceipt, 1)
 	go func() {
-		done <- protocol.SignReceipt(r.o.Key, r.wordOf(t.feed.id, &t.chain, t.chain.Seq, t.chain.Head))
+		done <- protocol.SignReceipt(r.o.Key, r.vouchTo(t.feed.id, &t.chain, t.chain.Seq, t.chain.Head))
 	}()
 	return done
 }
 
 // sign returns the signed receipt, the one signed early where it says the same.
-func (r *Replica) sign(word protocol.Receipt, early *<-chan protocol.SignedReceipt) protocol.SignedReceipt {
+func (r *Replica) sign(body protocol.Receipt, early *<-chan protocol.SignedReceipt) protocol.SignedReceipt {
 	if *early != nil {
 		rc := <-*early
-		if *early = nil; bytes.Equal(rc.Body, protocol.Encode(word)) {
+		if *early = nil; bytes.Equal(rc.Body, protocol.Encode(body)) {
 			return rc
 		}
 	}
-	return protocol.SignReceipt(r.o.Key, word)
+	return protocol.SignReceipt(r.o.Key, body)
 }
 
 // settleAll waits for taken records in order. A commit makes a run of them
@@ -452,11 +452,11 @@ func (r *Replica) settleAll(from protocol.Node, s Stream, pending <-chan taken) 
 		run, alone = 0, run <= 1
 		for f := range due {
 			delete(due, f)
-			word, ok := r.word(f)
+			body, ok := r.vouch(f)
 			if !ok {
 				continue
 			}
-			rc := r.sign(word, &early)
+			rc := r.sign(body, &early)
 			if s.Write(protocol.Encode(PushAnswer{Receipts: []protocol.SignedReceipt{rc}})) != nil {
 				s.Close() // ends the reader too
 			}
