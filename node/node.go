@@ -92,7 +92,7 @@ type Node struct {
 func New(dir string, o Options) (*Node, error) {
 	n := &Node{dir: dir, now: o.Now, log: o.Log, ready: make(chan struct{}), stir: make(chan struct{}, 1), load: make(chan struct{}, 1),
 		named: make(chan *register.State, 1), knock: map[protocol.NodeID]membership.Door{},
-		meets: meetings{sizes: map[protocol.NodeID]uint64{}, under: map[protocol.NodeID]context.CancelFunc{}}}
+		meets: meetings{sizes: map[protocol.NodeID]uint64{}}}
 	if n.now == nil {
 		n.now = time.Now
 	}
@@ -218,7 +218,7 @@ func (n *Node) Run(ctx context.Context) error {
 		os.Remove(joiningPath(n.dir))
 		n.log.Info("this node is a member now")
 	}
-	if err := n.compose(ctx); err != nil {
+	if err := n.compose(); err != nil {
 		return fmt.Errorf("run node: %w", err)
 	}
 	if n.cfg.PassphraseFile != "" {
@@ -264,13 +264,11 @@ func (n *Node) waits(why error) {
 	}
 }
 
-// compose makes what needs a register. What peers' connecting starts ends with
-// ctx.
-func (n *Node) compose(ctx context.Context) (err error) {
+// compose makes what needs a register.
+func (n *Node) compose() (err error) {
 	n.rep, err = replica.New(replica.Options{Org: n.id.Org, Node: n.id.Node, Key: n.keys.Author, Disk: recordDisk{n.store}, Net: connections{n},
 		Keys: n.ring, Members: func() replica.Members { return n.reg.State() }, Random: random, Now: n.now, Log: n.log,
-		HeadWait: n.cfg.HeadWait.Duration, RepairEvery: n.cfg.RepairEvery.Duration, OnRecord: n.onRecord, OnAhead: n.reg.Follow,
-		Before: func(ctx context.Context, p protocol.NodeID) { n.reg.CatchUp(ctx, p) }})
+		HeadWait: n.cfg.HeadWait.Duration, RepairEvery: n.cfg.RepairEvery.Duration, OnRecord: n.onRecord, OnAhead: n.reg.Follow, Before: n.abreast})
 	if err != nil {
 		return err
 	}
@@ -286,17 +284,15 @@ func (n *Node) compose(ctx context.Context) (err error) {
 	t.SetRules(replica.ProtoReceipt, transport.Rules{MaxFrame: replica.MaxReceiptFrame, Streams: 4, InFlight: 4})
 	t.SetRules(membership.ProtoRegister, transport.Rules{MaxFrame: membership.MaxMessage, Streams: 4, InFlight: 16})
 	t.Handle(replica.ProtoPush, func(ctx context.Context, from protocol.Node, s *transport.Stream) {
-		n.abreast(ctx, from.ID)
 		n.rep.ServePush(ctx, from, s)
 	})
 	t.Handle(replica.ProtoFrontier, func(ctx context.Context, from protocol.Node, s *transport.Stream) {
-		n.abreast(ctx, from.ID)
 		n.rep.ServeFrontier(ctx, from, s)
 	})
 	t.Serve(replica.ProtoFetch, n.blame(n.rep.ServeFetch))
 	t.Serve(replica.ProtoReceipt, n.blame(n.rep.ServeReceipt))
 	t.Serve(membership.ProtoRegister, n.blame(n.reg.Serve))
-	t.Notify(func(p protocol.Node) { n.meet(ctx, p) }, n.part)
+	t.Notify(n.meet, n.rep.OnDisconnect)
 	if n.sign.IsZero() {
 		return nil
 	}
@@ -338,7 +334,6 @@ func (n *Node) Close() error {
 	if n.tr != nil {
 		n.tr.Close()
 	}
-	n.meets.running.Wait()
 	if n.ring != nil {
 		n.Lock() // no key stays in memory longer than it serves
 	}

@@ -398,6 +398,86 @@ func TestAttackJunkSpendsPushersQuota(t *testing.T) {
 	})
 }
 
+// Bytes that are not a section's are paid by whoever brings them, though the
+// record that they come with, or for, is its author's; so is that record
+// brought again.
+func TestAttackJunkSectionsSpendPushersQuota(t *testing.T) {
+	inWorld(t, usual, func(t *testing.T, w *world) {
+		a, b, s := w.run("A1"), w.run("B1"), w.run("S1")
+		w.run("G1")
+		w.link("A1", "B1", "S1")
+		a.ready("B", "S")
+		w.mu.Lock()
+		w.fails = func(from, _, proto string) bool { return from == "B1" && proto == ProtoFetch }
+		w.chaos = func(_, to, proto string, frame []byte) [][]byte {
+			if p, err := protocol.Decode[Push](frame, MaxPushFrame); to == "B1" && proto == ProtoPush && err == nil && p.Record == nil {
+				return nil // B's section does not come
+			}
+			return [][]byte{frame}
+		}
+		w.mu.Unlock()
+		d := draftTo("B", "S")
+		d.Contents = body(strings.Repeat("invented ", 20_000))
+		sent := a.sendDraft(d)
+		w.until("B lacks the section", func() bool { return b.has(sent.Feed, sent.Seq) && s.has(sent.Feed, sent.Seq) })
+		w.cut("A1", "B1")
+		next := a.send("B", "S") // B's next, which it has not seen
+
+		section := a.record(sent.Feed, sent.Seq).Section(0)
+		junk := bytes.Clone(section)
+		junk[len(junk)/2]++
+		of := func(x Sent, sections ...[]byte) Push {
+			rec := a.record(x.Feed, x.Seq)
+			return Push{Record: &protocol.Envelope{Core: rec.CoreBytes(), Signature: rec.Signature(), Sections: sections}, Feed: x.Feed, Seq: x.Seq}
+		}
+		from, _ := w.reg.now().NodeAt(nodeID("G1"), w.reg.now().Size())
+		push := func(times int, p Push) (author, pusher float64) {
+			mine, theirs := newPipe(nil, "G1", "B1", ProtoPush)
+			ended := make(chan struct{})
+			author, pusher = b.authors.of(nodeID("A1")).Tokens(), b.pushers.of(nodeID("G1")).Tokens()
+			go func() { b.ServePush(t.Context(), from, theirs); close(ended) }()
+			for range times {
+				if err := mine.Write(protocol.Encode(p)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+			author, pusher = author-b.authors.of(nodeID("A1")).Tokens(), pusher-b.pushers.of(nodeID("G1")).Tokens()
+			mine.Close()
+			<-ended
+			return author, pusher
+		}
+		const times = 20
+		for _, x := range []struct {
+			what         string
+			push         Push
+			author, peer float64 // at most, at least
+		}{
+			{"what was wanted", Push{Feed: sent.Feed, Seq: sent.Seq, Sections: []Section{{0, junk}}}, 0, times * dropCost},
+			{"with a record that lacks it", of(sent, junk[:60_000]), 0, times * dropCost},
+			{"none, with a record that lacks one", of(sent), 0, times},
+			{"with a new record", of(next, junk[:60_000]), 4096, dropCost}, // the others may come while it goes to the disk
+		} {
+			if author, peer := push(times, x.push); author > x.author || peer < x.peer {
+				t.Errorf("%s: the author paid %v, the pusher %v", x.what, author, peer)
+			}
+		}
+		if !b.has(next.Feed, next.Seq) {
+			t.Error("the new record was not taken")
+		}
+		good := Push{Feed: sent.Feed, Seq: sent.Seq, Sections: []Section{{0, section}}}
+		if author, _ := push(1, good); author != float64(len(section)) {
+			t.Errorf("a section of %d bytes cost its author %v", len(section), author)
+		}
+		if author, _ := push(times, good); author != 0 {
+			t.Errorf("one that is here cost its author %v", author)
+		}
+		if got, err := b.reads(sent.Feed, sent.Seq); err != nil || len(got) != 1 {
+			t.Errorf("%d sections, %v", len(got), err)
+		}
+	})
+}
+
 // An author pays for what its own signature brings, by the byte, whoever
 // brings it; then it waits, and nothing is lost.
 func TestAuthorsPayByTheByte(t *testing.T) {
@@ -699,6 +779,32 @@ func TestForkAtAPeerThatIsBehind(t *testing.T) {
 		w.until("S has A's", func() bool { return s.has(theirs.Feed, theirs.Seq+2) })
 		w.link("B1", "S1")
 		w.until("all know", func() bool { return len(b.Forks()) == 1 && len(s.Forks()) == 1 && a.Replaced() })
+	})
+}
+
+// Both that write under one key hear of it on their push streams, where nothing
+// else gets through.
+func TestForkProofComesWithTheRefusal(t *testing.T) {
+	inWorld(t, usual, func(t *testing.T, w *world) {
+		a, b := w.run("A1"), w.run("B1")
+		w.run("S1")
+		w.link("A1", "B1", "S1")
+		a.ready("B", "S")
+		a.send("B", "S")
+		w.settle()
+		twin := w.runOn("A1'", a.disk.clone())
+		w.link("A1'", "B1")
+		w.link("A1'", "S1")
+		twin.ready("B", "S")
+		w.mu.Lock()
+		w.fails = func(_, _, proto string) bool { return proto != ProtoPush }
+		w.mu.Unlock()
+		mine := a.send("B", "S")
+		w.until("B has one", func() bool { return b.has(mine.Feed, mine.Seq) })
+		if theirs := twin.send("B", "S"); theirs.Feed != mine.Feed || theirs.Seq != mine.Seq {
+			t.Fatal("this is no fork")
+		}
+		w.until("both know", func() bool { return a.Replaced() && twin.Replaced() })
 	})
 }
 

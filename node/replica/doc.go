@@ -26,9 +26,10 @@
 //
 // Unknown and not-yours look the same: an empty answer from the same code.
 //
-// What a peer brings is charged: a new record against its author by the byte, and
-// everything against the peer that brings it, junk many times over. What cannot
-// be verified yet is not kept.
+// What a peer brings is charged: a new record against its author by the byte,
+// and so its sections once they are found to be its own; and everything against
+// the peer that brings it, junk many times over. What cannot be verified yet is
+// not kept.
 //
 // # A custodian named later
 //

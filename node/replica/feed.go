@@ -63,7 +63,7 @@ func (r recent) at(seq uint64) (protocol.RecordID, bool) {
 	return r[seq%recentIDs].id, true
 }
 
-// waiter waits until a node's word reaches a seq.
+// waiter waits until a node's receipt reaches a seq.
 type waiter struct {
 	seq  uint64
 	node protocol.NodeID
@@ -306,19 +306,19 @@ func readersOf(c *protocol.Chain) []protocol.OrgID {
 	return slices.Compact(out)
 }
 
-// receipt signs this node's word for a feed; false where it has nothing to
-// vouch for.
+// receipt signs what this node vouches for of a feed; false where that is
+// nothing.
 func (r *Replica) receipt(f *feed) (protocol.SignedReceipt, bool) {
-	word, ok := r.word(f)
+	body, ok := r.vouch(f)
 	if !ok {
 		return protocol.SignedReceipt{}, false
 	}
-	return protocol.SignReceipt(r.o.Key, word), true
+	return protocol.SignReceipt(r.o.Key, body), true
 }
 
-// word is what this node may say of a feed now; false where it has nothing to
-// vouch for.
-func (r *Replica) word(f *feed) (protocol.Receipt, bool) {
+// vouch is what a receipt may say of a feed now; false where it has nothing to
+// say.
+func (r *Replica) vouch(f *feed) (protocol.Receipt, bool) {
 	f.mu.Lock()
 	seq, c := f.whole(), f.durable
 	f.mu.Unlock()
@@ -333,10 +333,10 @@ func (r *Replica) word(f *feed) (protocol.Receipt, bool) {
 		}
 		head = rec.ID()
 	}
-	return r.wordOf(f.id, &c, seq, head), true
+	return r.vouchTo(f.id, &c, seq, head), true
 }
 
-func (r *Replica) wordOf(id protocol.FeedID, c *protocol.Chain, seq uint64, head protocol.RecordID) protocol.Receipt {
+func (r *Replica) vouchTo(id protocol.FeedID, c *protocol.Chain, seq uint64, head protocol.RecordID) protocol.Receipt {
 	out := protocol.Receipt{Version: protocol.Version, Network: r.network, Org: r.o.Org, Node: r.o.Node, Feed: id, Seq: seq, Head: head}
 	for _, x := range c.Refused {
 		if x.From <= seq {

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -365,4 +366,53 @@ func TestHeldAndReleased(t *testing.T) {
 			t.Error("the release is not on disk")
 		}
 	})
+}
+
+// Who was away hears of a suspension before it takes what a custodian held for
+// it, or what the author itself brings.
+func TestRegisterBeforeRecords(t *testing.T) {
+	for _, from := range []string{"S1", "A1"} {
+		t.Run(from, func(t *testing.T) {
+			inWorld(t, usual, func(t *testing.T, w *world) {
+				var b *tnode
+				know := func(n *tnode, f func() members) {
+					n.mu.Lock()
+					defer n.mu.Unlock()
+					n.held = f
+				}
+				a := w.run("A1")
+				b = w.run("B1", func(o *Options) {
+					o.Before = func(ctx context.Context, id protocol.NodeID) {
+						if id == nodeID(from) && pause(ctx, 3*time.Second) {
+							know(b, nil)
+						}
+					}
+				})
+				w.run("S1")
+				w.link("A1", "B1", "S1")
+				a.ready("B", "S")
+				sent := a.send("B", "S")
+				w.until("B has it", func() bool { return b.has(sent.Feed, sent.Seq) })
+				w.cut("A1", "B1")
+				w.cut("B1", "S1")
+				before := w.reg.now()
+				know(a, func() members { return before })
+				know(b, func() members { return before })
+				late := func() { sent = a.send("B", "S") }
+				if from == "S1" {
+					late()
+					w.until("the custodian has it", func() bool { return a.vouched(sent.Feed, sent.Seq, "S1") })
+				}
+				w.reg.leaves(t, "suspend A")
+				w.link("B1", from)
+				if from == "A1" {
+					late()
+				}
+				w.until("B has the late one", func() bool { return b.has(sent.Feed, sent.Seq) })
+				if got := b.record(sent.Feed, sent.Seq).State(); got != protocol.Held {
+					t.Errorf("state %v", got)
+				}
+			})
+		})
+	}
 }

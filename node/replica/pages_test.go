@@ -95,8 +95,8 @@ func TestLackIsKnownAfterFailedCommits(t *testing.T) {
 			t.Fatalf("%+v, %v", again, err)
 		}
 		b.settle(again, nil)
-		if word, _ := b.word(b.feed(x.Feed)); word.Seq >= x.Seq {
-			t.Errorf("it vouches up to %d, and lacks a section of %d", word.Seq, x.Seq)
+		if body, _ := b.vouch(b.feed(x.Feed)); body.Seq >= x.Seq {
+			t.Errorf("it vouches up to %d, and lacks a section of %d", body.Seq, x.Seq)
 		}
 		got := b.takeSections(Push{Feed: x.Feed, Seq: x.Seq, Sections: []Section{{0, parts[0]}}})
 		if got.wait == nil || got.wait() != nil {

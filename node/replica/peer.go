@@ -307,9 +307,6 @@ func (r *Replica) readAnswers(ctx context.Context, p *peer, s Stream) {
 				}
 			case Refuse:
 				r.o.Log.Debug("peer refused a record", "peer", p.node.ID.Short(), "feed", v.Feed.Short(), "seq", v.Seq, "code", v.Code)
-				if v.Code == RefusedFork {
-					r.needRepair(p.node.ID) // it holds another record there, which is to be fetched
-				}
 			}
 		}
 	}

@@ -45,12 +45,10 @@ func (q quotas) of(id protocol.NodeID) *rate.Limiter {
 // allow takes tokens if they are there.
 func (q quotas) allow(id protocol.NodeID, n int) bool { return q.of(id).AllowN(time.Now(), n) }
 
+// owe takes tokens that need not be there yet; what comes next waits for them.
+func (q quotas) owe(id protocol.NodeID, n int) { q.of(id).ReserveN(time.Now(), n) }
+
 // cost is what a record counts against its author: its core, with what the
-// store keeps beside it, and the section bytes that came.
-func cost(core []byte, sections [][]byte) int {
-	n := len(core) + 512
-	for _, s := range sections {
-		n += len(s)
-	}
-	return n
-}
+// store keeps beside it. Its sections are owed once they are found to be its
+// own: until then they are the bearer's.
+func cost(core []byte) int { return len(core) + 512 }

@@ -30,7 +30,7 @@ func (r *Replica) keepReceipt(s protocol.SignedReceipt, last bool) error {
 		return fmt.Errorf("%w: a receipt for a feed that is not here", protocol.ErrWait)
 	}
 	if got.Node == r.o.Node {
-		return errStale // our own word comes back
+		return errStale // our own comes back
 	}
 	f.mu.Lock()
 	f.loadReceipts(r)
@@ -227,7 +227,7 @@ func (b *ReceiptBatch) size() (n int) {
 }
 
 // handOver gives a newly compared peer every receipt that it may want, our own
-// word first, and the fork proofs that concern it.
+// first, and the fork proofs that concern it.
 func (r *Replica) handOver(p *peer) {
 	var b ReceiptBatch
 	flush := func() {
@@ -308,7 +308,7 @@ func (r *Replica) ServeReceipt(ctx context.Context, from protocol.Node, req []by
 }
 
 // Await returns when a node's durable receipt vouches for a record, or ctx
-// ends. [ErrNotVouched]: the node's word reaches the record and leaves it out.
+// ends. [ErrNotVouched]: the node's receipt reaches the record and leaves it out.
 func (r *Replica) Await(ctx context.Context, id protocol.FeedID, seq uint64, node protocol.NodeID) error {
 	f := r.feed(id)
 	if f == nil {
@@ -346,7 +346,7 @@ func (r *Replica) Await(ctx context.Context, id protocol.FeedID, seq uint64, nod
 type Holder struct {
 	Org     protocol.OrgID
 	Node    protocol.NodeID
-	Seq     uint64 // how far its word reaches
+	Seq     uint64 // how far its receipt reaches
 	Vouches bool   // for this very record
 	Refused protocol.Code
 }

@@ -74,11 +74,17 @@ func (r *Replica) takeIn(f *feed, s *protocol.Signed, sections [][]byte) taken {
 		return refused(RefusedNotOurs)
 	}
 	t := taken{verdict: Have, feed: f, seq: core.Seq, rec: rec, chain: chain}
+	size := 0
 	for i, b := range sections {
-		if b != nil && e.Section(i) {
-			t.bad = rec.Attach(i, b) != nil || t.bad
+		switch {
+		case b == nil || !e.Section(i):
+		case rec.Attach(i, b) != nil:
+			t.bad = true
+		default:
+			size += len(b)
 		}
 	}
+	r.authors.owe(core.Node, size)
 	owe := rec.Missing(e)
 	if len(owe) > 0 {
 		t.wants(owe)
@@ -170,6 +176,7 @@ func (r *Replica) addSections(f *feed, rec *protocol.Record, list []Section) tak
 		return refused(RefusedBusy)
 	}
 	var change Change
+	size := 0
 	for _, sec := range list {
 		i := int(min(sec.Index, protocol.MaxSections))
 		if !e.Section(i) || rec.Section(i) != nil {
@@ -180,7 +187,9 @@ func (r *Replica) addSections(f *feed, rec *protocol.Record, list []Section) tak
 			continue
 		}
 		change.Sections = append(change.Sections, SectionOf{f.id, t.seq, i, sec.Bytes})
+		size += len(sec.Bytes)
 	}
+	r.authors.owe(rec.Core().Node, size)
 	missing := rec.Missing(e)
 	t.wants(missing)
 	switch {
@@ -280,6 +289,7 @@ func (r *Replica) ServePush(ctx context.Context, from protocol.Node, s Stream) {
 		delete(r.pushes, s)
 		r.mu.Unlock()
 	}()
+	r.o.Before(ctx, from.ID)
 	quota := r.pushers.of(from.ID)
 	st := r.settler(from.ID, s)
 	defer st.end()
@@ -353,14 +363,13 @@ func (r *Replica) takePush(p Push) taken {
 	}
 	// Only what is new is charged to its author: whoever brings the rest again
 	// must not use up what the author may send.
-	if r.news(s) && !r.authors.allow(s.Core().Node, cost(p.Record.Core, p.Record.Sections)) {
+	if r.news(s) && !r.authors.allow(s.Core().Node, cost(p.Record.Core)) {
 		return refused(RefusedBusy)
 	}
 	return r.take(s, p.Record.Sections)
 }
 
-// news reports whether a record is its feed's next here, or one of which
-// something lacks.
+// news reports whether a record is its feed's next here.
 func (r *Replica) news(s *protocol.Signed) bool {
 	seq := s.Core().Seq
 	f := r.feed(s.Feed())
@@ -369,7 +378,7 @@ func (r *Replica) news(s *protocol.Signed) bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return seq == f.tip.Seq+1 || f.lacking[seq]
+	return seq == f.tip.Seq+1
 }
 
 func inline(sections [][]byte) (n int) {
@@ -397,11 +406,7 @@ func (r *Replica) takeSections(p Push) taken {
 	if rec == nil {
 		return refused(RefusedBusy)
 	}
-	size := 0
-	for _, sec := range p.Sections {
-		size += len(sec.Bytes)
-	}
-	if !r.authors.allow(rec.Core().Node, min(size, authorBurst)) {
+	if !r.authors.allow(rec.Core().Node, 0) { // it owes for what came before
 		return refused(RefusedBusy)
 	}
 	return r.addSections(f, rec, p.Sections)

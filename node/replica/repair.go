@@ -17,11 +17,7 @@ import (
 // repairLoop does the head check with a peer and then compares frontiers with
 // it: at once, when either side learns of something, and now and then.
 func (r *Replica) repairLoop(ctx context.Context, p *peer) {
-	if r.o.Before != nil {
-		first, cancel := context.WithTimeout(ctx, beforeWait)
-		r.o.Before(first, p.node.ID)
-		cancel()
-	}
+	r.o.Before(ctx, p.node.ID)
 	sure := false
 	wait := time.Second
 	for ctx.Err() == nil {
@@ -351,7 +347,7 @@ func (r *Replica) takePage(ctx context.Context, p *peer, id protocol.FeedID, to 
 			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
 			return taken, notTaken("another record than asked for")
 		}
-		if r.news(s) && !r.charge(ctx, r.authors.of(s.Core().Node), cost(pg.records[i].Core, pg.records[i].Sections)) {
+		if r.news(s) && !r.charge(ctx, r.authors.of(s.Core().Node), cost(pg.records[i].Core)) {
 			return taken, notTaken("the author's quota does not allow it now")
 		}
 		t := r.take(s, pg.records[i].Sections)

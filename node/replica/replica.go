@@ -144,10 +144,10 @@ type Options struct {
 	// that is due here, and of a held one when it is released: from any
 	// goroutine, in any order, perhaps more than once. It must not block.
 	OnRecord func(*protocol.Record)
-	// Before is called once for a newly connected peer, before anything is
-	// asked of it, and bounded by its context: what the peer knows of the
-	// register should be known here first, so that a suspended author's records
-	// are not taken for good ones by who was away. Nil: nothing is done.
+	// Before is called before records are asked of a newly connected peer, or
+	// taken on a stream of its own, and may hold that up for some seconds: what
+	// the peer knows of the register should be known here first, so that a
+	// suspended author's records are not taken for good ones by who was away.
 	Before func(context.Context, protocol.NodeID)
 	// OnAhead is told that a peer knows a newer register than this node. It
 	// must not block.
@@ -216,6 +216,9 @@ func New(o Options) (*Replica, error) {
 	}
 	if o.OnDelivery == nil {
 		o.OnDelivery = func(protocol.Receipt) {}
+	}
+	if o.Before == nil {
+		o.Before = func(context.Context, protocol.NodeID) {}
 	}
 	if o.OnAhead == nil {
 		o.OnAhead = func(protocol.NodeID) {}

@@ -86,8 +86,8 @@ func (st *settler) answer() {
 	st.run, st.alone = 0, st.run <= 1
 	for f := range st.due {
 		delete(st.due, f)
-		if word, ok := st.r.word(f); ok {
-			rc := st.sign(word)
+		if body, ok := st.r.vouch(f); ok {
+			rc := st.sign(body)
 			st.write(PushAnswer{Receipts: []protocol.SignedReceipt{rc}})
 			st.r.passOn(f, rc, st.from)
 		}
@@ -108,18 +108,18 @@ func (st *settler) signEarly(t taken) {
 	}
 	done := make(chan protocol.SignedReceipt, 1)
 	go func() {
-		done <- protocol.SignReceipt(st.r.o.Key, st.r.wordOf(t.feed.id, &t.chain, t.chain.Seq, t.chain.Head))
+		done <- protocol.SignReceipt(st.r.o.Key, st.r.vouchTo(t.feed.id, &t.chain, t.chain.Seq, t.chain.Head))
 	}()
 	st.early = done
 }
 
 // sign returns the signed receipt, the one signed early where it says the same.
-func (st *settler) sign(word protocol.Receipt) protocol.SignedReceipt {
+func (st *settler) sign(body protocol.Receipt) protocol.SignedReceipt {
 	if st.early != nil {
 		rc := <-st.early
-		if st.early = nil; bytes.Equal(rc.Body, protocol.Encode(word)) {
+		if st.early = nil; bytes.Equal(rc.Body, protocol.Encode(body)) {
 			return rc
 		}
 	}
-	return protocol.SignReceipt(st.r.o.Key, word)
+	return protocol.SignReceipt(st.r.o.Key, body)
 }

@@ -142,10 +142,6 @@ const (
 	authorBurst     = 512 << 20
 )
 
-// beforeWait is how long the register is brought up to date before a new peer
-// is asked for records.
-const beforeWait = 5 * time.Second
-
 // spreadAfter is how long a holder leaves a new record to its author's own
 // push before it compares frontiers with the audience.
 const spreadAfter = time.Second
