@@ -125,9 +125,6 @@ const (
 	followWait = time.Minute
 )
 
-// CatchUp accepts what a peer has of the register beyond us, or says why not.
-func (r *Register) CatchUp(ctx context.Context, n protocol.NodeID) error { return r.catchUp(ctx, n) }
-
 func (r *Register) followOne(ctx context.Context, n protocol.NodeID) {
 	ctx, cancel := context.WithTimeout(ctx, followWait)
 	defer cancel()
