@@ -118,7 +118,7 @@ func TestExitCodeOfEverySituation(t *testing.T) {
 		{5, []string{"join", "--dir", in("sec"), "--ticket", ticket}}, {5, []string{"join", "--dir", in("prepared"), "--ticket", ticket}},
 		{5, []string{"op", "draft", "time", "--out", pw, "--dir", in("sec")}},
 
-		{7, []string{"status", "--dir", in("sec")}}, {7, []string{"unlock", "--dir", in("sec"), "--passphrase-file", pw}}, {7, []string{"org", "list", "--dir", in("sec")}},
+		{7, []string{"status", "--dir", in("sec")}}, {7, []string{"unlock", "--dir", in("sec"), "--passphrase-file", pw}}, {7, []string{"lock", "--dir", in("sec")}}, {7, []string{"org", "list", "--dir", in("sec")}},
 		{7, []string{"op", "submit", genesis, "--dir", in("sec")}}, {7, []string{"daemon", "--dir", in("inuse")}},
 	} {
 		code, _, errs := do("", c.args...)

@@ -79,7 +79,7 @@ is there now; 6 locked; 7 not now (no node answers, no leader, disk full, in use
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return hint(usage("%v", err), "run '%s --help'", c.CommandPath())
 	})
-	root.AddCommand(p.daemon(), p.version(), p.key(), p.init(), p.invite(), p.join(), p.op(), p.org(), p.status(), p.unlock(), p.referral(), p.alert(), p.codes(), p.verify(), p.bench(), p.demo())
+	root.AddCommand(p.daemon(), p.version(), p.key(), p.init(), p.invite(), p.join(), p.op(), p.org(), p.status(), p.unlock(), p.lock(), p.referral(), p.alert(), p.codes(), p.verify(), p.bench(), p.demo())
 	root.InitDefaultCompletionCmd()
 	root.SetHelpCommand(help(root))
 	branches(root)
