@@ -206,7 +206,7 @@ func (n *Node) Run(ctx context.Context) error {
 		if err := portsFree(n.cfg.Listen); err != nil {
 			return fmt.Errorf("run node: %w", portError("listen", "nothing was started, and the request is kept", err))
 		}
-		e := entrance{joining: j, reg: n.reg, call: callDoor, learn: n.learn, waiting: n.waits, pause: time.Second}
+		e := entrance{joining: j, reg: n.reg, call: callDoor, learn: n.learn, waiting: n.waits, pause: time.Second, most: membership.MaxCatch}
 		if err := e.enter(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
