@@ -133,6 +133,11 @@ func (n *Node) loadBook(ctx context.Context) error {
 		if err := n.book.Load(ctx, nil); err != nil && !errors.Is(err, casebook.ErrLocked) && ctx.Err() == nil {
 			n.log.Warn("cases are not all listed", "err", err)
 		}
+		n.turn.Lock()
+		if n.Locked() { // meanwhile: an empty book would say that there is nothing
+			n.book.Lock()
+		}
+		n.turn.Unlock()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/national-alliance/alliance/node/membership"
 	"github.com/national-alliance/alliance/protocol"
+	"github.com/national-alliance/alliance/protocol/register"
 )
 
 // entrance is what a newcomer needs to become a member.
@@ -20,7 +21,17 @@ type entrance struct {
 	learn   func([]membership.PeerAddrs)
 	waiting func(error) // told after each round what it waits for
 	pause   time.Duration
+	most    int // bytes of leaves that are taken from one door
 }
+
+// How long a door may take: for an answer, and for all that it hands out. An
+// honest one that needs the whole of its time for each of the largest pages
+// comes to the end of the largest register within doorTime; one that trickles
+// keeps the newcomer from the next door no longer.
+const (
+	answerTime = 30 * time.Second
+	doorTime   = membership.CatchPages * answerTime
+)
 
 // errPending is the answer while the officers have not signed.
 var errPending = errors.New("the request is with the secretariat and waits for its officers to sign")
@@ -99,18 +110,29 @@ func (e entrance) round(ctx context.Context) error {
 	return last
 }
 
-func (e entrance) at(ctx context.Context, door membership.Door) error {
-	var leaves [][]byte
+// at asks one door, page after page where it hands out the register. What came
+// before a fault is not kept.
+func (e entrance) at(whole context.Context, door membership.Door) error {
+	whole, cancel := context.WithTimeoutCause(whole, doorTime, errSlow)
+	defer cancel()
+	t, _, err := e.request(0)
+	if err != nil {
+		return err
+	}
+	where, got := strings.Join(door.Addrs, ", "), membership.NewHandout(t.Network, e.most)
 	for {
-		_, q, err := e.request(uint64(len(leaves)))
+		_, q, err := e.request(uint64(len(got.Leaves())))
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		ctx, cancel := context.WithTimeout(whole, answerTime)
 		b, err := e.call(ctx, door, protocol.Encode(q))
 		cancel()
+		if err != nil && context.Cause(whole) == errSlow {
+			return fmt.Errorf("the secretariat's node at %s %w: of its %d leaves none was kept, and it is asked again; look at the line", where, errSlow, len(got.Leaves()))
+		}
 		if err != nil {
-			return fmt.Errorf("the secretariat does not answer at %s (%s): it is asked again; look at the line, and whether its node runs", strings.Join(door.Addrs, ", "), Brief(err.Error()))
+			return fmt.Errorf("the secretariat does not answer at %s (%s): it is asked again; look at the line, and whether its node runs", where, Brief(err.Error()))
 		}
 		a, err := protocol.Decode[membership.EnrolAnswer](b, protocol.MaxFrame)
 		switch {
@@ -123,16 +145,21 @@ func (e entrance) at(ctx context.Context, door membership.Door) error {
 		case a.Pending:
 			return errPending
 		}
-		leaves = append(leaves, a.Leaves...)
-		e.learn(a.Peers)
-		if len(a.Notes) > 0 {
-			return e.reg.Enter(leaves, a.Notes)
+		last := len(a.Notes) > 0
+		if err := got.Add(a.Leaves, last); errors.Is(err, register.ErrUpgrade) {
+			return err
+		} else if err != nil {
+			return fmt.Errorf("the secretariat's node at %s hands out a register that cannot be taken (%s): nothing of it was kept, and it is asked again; tell the secretariat", where, clean(err.Error()))
 		}
-		if len(a.Leaves) == 0 {
-			return errors.New("the secretariat's node sent neither leaves nor a checkpoint")
+		e.learn(a.Peers)
+		if last {
+			return e.reg.Enter(got.Leaves(), a.Notes)
 		}
 	}
 }
+
+// errSlow ends the time of one door.
+var errSlow = fmt.Errorf("was not done handing out the register after %d minutes", int(doorTime.Minutes()))
 
 // clean is a peer's sentence as one line.
 func clean(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -111,14 +111,17 @@ func (n *Node) askIdentity(ctx context.Context) bool {
 			n.log.Warn("a handed-over reading identity is not the organisation's", "from", p.ID.Short())
 			continue
 		}
+		n.turn.Lock()
 		n.ring.set(keys)
 		n.handed(keys)
+		n.turn.Unlock()
 		return true
 	}
 	return false
 }
 
-// handed keeps handed-over identities until a passphrase saves them.
+// handed keeps handed-over identities until a passphrase saves them. Called
+// with turn held.
 func (n *Node) handed(keys []keyfile.ReadingKey) {
 	n.mu.Lock()
 	n.handedOver = keys

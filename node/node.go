@@ -71,6 +71,8 @@ type Node struct {
 
 	meets meetings
 
+	turn sync.Mutex // one unlock or lock at a time, so that the ring, the book and the records agree
+
 	mu       sync.Mutex
 	addrs    addressBook
 	ready    chan struct{}        // closed once this node is a member and composed
@@ -204,7 +206,7 @@ func (n *Node) Run(ctx context.Context) error {
 		if err := portsFree(n.cfg.Listen); err != nil {
 			return fmt.Errorf("run node: %w", portError("listen", "nothing was started, and the request is kept", err))
 		}
-		e := entrance{joining: j, reg: n.reg, call: callDoor, learn: n.learn, waiting: n.waits, pause: time.Second}
+		e := entrance{joining: j, reg: n.reg, call: callDoor, learn: n.learn, waiting: n.waits, pause: time.Second, most: membership.MaxCatch}
 		if err := e.enter(ctx); err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -230,9 +232,11 @@ func (n *Node) Run(ctx context.Context) error {
 		return fmt.Errorf("run node: %w", portError("listen", "nothing was started, and all is kept", err))
 	}
 	close(n.ready)
+	n.turn.Lock()
 	if !n.Locked() { // before there was a book
 		n.unlocked()
 	}
+	n.turn.Unlock()
 	n.log.Info("serving", "node", n.id.Node.Short(), "addrs", n.tr.Addrs())
 	g.Go(func() error { return n.reg.Run(ctx) })
 	g.Go(func() error { return n.rep.Run(ctx) })
@@ -371,6 +375,8 @@ func (n *Node) Addrs() []string { return n.tr.Addrs() }
 // Unlock opens the reading identity. Where it was handed over by another node
 // and is not on disk yet, it is saved under this passphrase.
 func (n *Node) Unlock(passphrase string) error {
+	n.turn.Lock()
+	defer n.turn.Unlock()
 	_, open := n.ring.Identities()
 	if _, err := os.Stat(n.ring.path); errors.Is(err, os.ErrNotExist) {
 		if !open {
@@ -394,7 +400,7 @@ func (n *Node) unlockFrom(path string) error {
 }
 
 // unlocked opens what was kept sealed. Before the node is a member there is
-// nothing, and Run calls it again.
+// nothing, and Run calls it again. Called with turn held.
 func (n *Node) unlocked() {
 	if n.member() != nil {
 		return
@@ -411,6 +417,8 @@ func (n *Node) unlocked() {
 // and feed keys. Records are kept and passed on. An identity that was handed
 // over and is not saved yet would be lost, so that it stays.
 func (n *Node) Lock() error {
+	n.turn.Lock()
+	defer n.turn.Unlock()
 	n.mu.Lock()
 	unsaved := len(n.handedOver) > 0
 	n.mu.Unlock()

@@ -31,7 +31,47 @@ func (n *Node) describeOp(o api.Op) (api.OpWords, error) {
 	for _, a := range needs {
 		out.Approvals = append(out.Approvals, api.Approval{Who: a.Who, Have: a.Have, Need: a.Need})
 	}
+	votes, err := s.Votes(so)
+	if err != nil {
+		return out, api.Errorf(api.Refused, "%v", err)
+	}
+	for _, v := range votes {
+		out.Votes = append(out.Votes, api.Vote{Key: v.Key.ID().String(), Counts: v.Counts(), For: v.For, Why: v.Why, Words: v.String()})
+	}
 	return out, nil
+}
+
+// lacking says, of an operation that was refused since approvals are missing,
+// of each signature whether it counts, and what is still needed; of any other
+// nothing. The secretariat's register may be newer than this one, and it is the
+// secretariat's word that the operation is refused.
+func (n *Node) lacking(signed []byte) (lines []string) {
+	so, _, err := register.DecodeSignedOp(signed)
+	if err != nil {
+		return nil
+	}
+	s := n.reg.State()
+	if _, _, err := s.Propose(max(n.now().Unix(), s.Time()), so); !errors.Is(err, register.ErrApprovals) {
+		return nil
+	}
+	votes, err := s.Votes(so)
+	if err != nil {
+		return nil
+	}
+	for _, v := range votes {
+		lines = append(lines, v.String())
+	}
+	if len(votes) == 0 {
+		lines = append(lines, "nobody has signed it")
+	}
+	needs, err := s.Approvals(so)
+	if err != nil {
+		return nil
+	}
+	for _, a := range needs {
+		lines = append(lines, a.String())
+	}
+	return lines
 }
 
 func (n *Node) submitOp(ctx context.Context, o api.Op) (api.Submitted, error) {
@@ -47,7 +87,9 @@ func (n *Node) submitOp(ctx context.Context, o api.Op) (api.Submitted, error) {
 	case diskFault(err), errors.Is(err, consensus.ErrNoLeader), errors.Is(err, consensus.ErrUnknown), errors.Is(err, context.DeadlineExceeded), !n.reachesSecretariat():
 		return api.Submitted{}, api.Errorf(api.Unavailable, "%v; submitting it again is harmless", err)
 	}
-	return api.Submitted{}, api.Errorf(api.Refused, "%v", err)
+	refused := api.Errorf(api.Refused, "%v", err)
+	refused.Faults = n.lacking(o.Op)
+	return api.Submitted{}, refused
 }
 
 // reachesSecretariat reports whether this node is one of the secretariat's, or

@@ -68,6 +68,10 @@ func TestReadingIdentityIsHandedOver(t *testing.T) {
 	if kind, _ := unlock(two, ""); kind != api.Invalid {
 		t.Errorf("an empty passphrase: %s", kind)
 	}
+	kind, text := problem(two.client().Do(ctx, "POST", "/lock", nil, nil))
+	if kind != api.Conflict || !strings.Contains(text, "nothing was changed") || !strings.Contains(text, "alliance unlock") || two.Locked() {
+		t.Errorf("locked before the identity is kept: %s %q, locked %v", kind, text, two.Locked())
+	}
 	if kind, text := unlock(two, passphrase); text != "" {
 		t.Fatal(kind, text)
 	}

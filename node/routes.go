@@ -28,6 +28,12 @@ func (n *Node) routes(s *api.Server) {
 		}
 		return n.Status(), nil
 	})
+	api.Route(s, "POST", "/lock", "Put the reading identity away", func(context.Context, *nothing) (api.Status, error) {
+		if err := n.Lock(); err != nil {
+			return api.Status{}, api.Errorf(api.Conflict, "%v", err)
+		}
+		return n.Status(), nil
+	})
 	api.Route(s, "GET", "/orgs", "All members", func(context.Context, *nothing) ([]api.Org, error) { return n.orgs("") })
 	api.Route(s, "GET", "/orgs/{name}", "One member", func(_ context.Context, in *orgQuery) (api.Org, error) {
 		list, err := n.orgs(in.Name)

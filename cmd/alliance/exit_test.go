@@ -55,7 +55,15 @@ func TestExitCodeOfEverySituation(t *testing.T) {
 	}
 	must("op", "sign", genesis, "--key", key)
 	must("op", "sign", genesis, "--key", in("b.key"))
-	must("init", "--dir", in("sec"), "--genesis", genesis)
+	if b, err := os.ReadFile(genesis); err != nil {
+		t.Fatal(err)
+	} else {
+		genesis = put("signed.op", string(b))
+	}
+	must("init", "--dir", in("sec"), "--genesis", in("sec/genesis.op"))
+	if _, err := os.Lstat(in("sec/genesis.op")); !os.IsNotExist(err) {
+		t.Errorf("the founding operation stays in the folder: %v", err)
+	}
 	for name, toml := range map[string]string{"typo": "lisen = []", "port": "listen = [\"127.0.0.1\"]", "multi": "listen = [\"/ip4/127.0.0.1\"]"} {
 		if err := os.CopyFS(in(name), os.DirFS(in("sec"))); err != nil {
 			t.Fatal(err)
@@ -114,11 +122,11 @@ func TestExitCodeOfEverySituation(t *testing.T) {
 		{4, []string{"init", "--dir", in("prepared"), "--genesis", unsigned}},
 
 		{5, []string{"key", "show", exposed}}, {5, []string{"key", "show", damaged}}, {5, []string{"key", "new", "--out", key, "--no-passphrase"}},
-		{5, found("sec")}, {5, found("prepared")}, {5, []string{"init", "--dir", in("sec"), "--genesis", genesis}},
+		{5, found("sec")}, {5, found("prepared")}, {5, []string{"init", "--dir", in("sec"), "--genesis", genesis}}, {5, []string{"init", "--dir", in("sec"), "--genesis", in("sec/genesis.op")}},
 		{5, []string{"join", "--dir", in("sec"), "--ticket", ticket}}, {5, []string{"join", "--dir", in("prepared"), "--ticket", ticket}},
 		{5, []string{"op", "draft", "time", "--out", pw, "--dir", in("sec")}},
 
-		{7, []string{"status", "--dir", in("sec")}}, {7, []string{"unlock", "--dir", in("sec"), "--passphrase-file", pw}}, {7, []string{"org", "list", "--dir", in("sec")}},
+		{7, []string{"status", "--dir", in("sec")}}, {7, []string{"unlock", "--dir", in("sec"), "--passphrase-file", pw}}, {7, []string{"lock", "--dir", in("sec")}}, {7, []string{"org", "list", "--dir", in("sec")}},
 		{7, []string{"op", "submit", genesis, "--dir", in("sec")}}, {7, []string{"daemon", "--dir", in("inuse")}},
 	} {
 		code, _, errs := do("", c.args...)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -35,7 +36,8 @@ func (p *program) init() *cobra.Command {
 secretariat's first node and, in it, ` + genesisFile + `: the founding operation. Every founding
 officer and every administrator of the secretariat signs that file with 'alliance op
 sign', one after another or each on a copy. The second step takes the signed file,
-or copies, and the node can run.
+or copies, and the node can run; the file in the folder is removed then, since the
+register begins with what was in it.
 
 Officers and administrators are given as 'alliance key show' prints them. Without
 --live it is a trial network, for invented data only, and stays one for ever.`,
@@ -187,15 +189,16 @@ func newKeys(dir string) (undo func()) {
 }
 
 func (p *program) found(dir string, files []string) error {
+	// First, since the file of a folder that is founded is gone.
+	if _, err := node.Identify(dir); kindOf(err) != api.NotFound {
+		return taken(dir, err)
+	}
 	ops, err := readOps(files)
 	if err != nil {
 		return err
 	}
 	if len(ops) != 1 || ops[0].op.Kind() != register.KindGenesis {
 		return usage("these are not the signed copies of one founding operation; nothing was changed")
-	}
-	if _, err := node.Identify(dir); kindOf(err) != api.NotFound {
-		return taken(dir, err)
 	}
 	network, err := node.Found(dir, ops[0].signed, time.Now())
 	switch {
@@ -207,9 +210,18 @@ func (p *program) found(dir string, files []string) error {
 	case err != nil:
 		return asInput(fmt.Errorf("%w; nothing was founded", err))
 	}
+	// What lay here to be signed would only make people ask what it is for.
+	gone := false
+	path := filepath.Join(dir, genesisFile)
+	if f, err := readOps([]string{path}); err == nil && bytes.Equal(f[0].signed.Op, ops[0].signed.Op) {
+		gone = os.Remove(path) == nil
+	}
 	v := founded{Network: network.String(), Fingerprint: register.NetworkFingerprint(network), Done: true}
 	return p.show(v, func(w io.Writer) {
 		fmt.Fprintf(w, "Founded. Network %s\n", v.Network)
+		if gone {
+			fmt.Fprintf(w, "%s is the register's first entry now, with all signatures, and was removed\n", path)
+		}
 		fmt.Fprintf(w, "Fingerprint, to compare by phone:  %s\n", v.Fingerprint)
 		fmt.Fprintf(w, "Run its first node:  alliance daemon --dir %s\n", dir)
 	})

@@ -202,6 +202,7 @@ type described struct {
 	Hash       string         `json:"hash"`
 	Words      []string       `json:"words"`
 	Signatures []string       `json:"signatures,omitempty"` // IDs of the keys
+	Votes      []api.Vote     `json:"votes,omitempty"`      // what each is worth
 	Approvals  []api.Approval `json:"approvals,omitempty"`
 	Online     bool           `json:"online"` // the names are the node's
 }
@@ -236,7 +237,7 @@ func (p *program) online(ctx context.Context, d *described, so register.SignedOp
 	if err != nil {
 		return err
 	}
-	d.Words, d.Approvals, d.Online = w.Words, w.Approvals, true
+	d.Words, d.Votes, d.Approvals, d.Online = w.Words, w.Votes, w.Approvals, true
 	return nil
 }
 
@@ -246,6 +247,11 @@ func (d described) print(w io.Writer) {
 	}
 	if !d.Online && d.Kind != register.KindGenesis.String() {
 		fmt.Fprintln(w, "No node was asked: names and what is still needed are not shown")
+	}
+	for _, v := range d.Votes {
+		if !v.Counts {
+			fmt.Fprintf(w, "Signature of %s\n", v.Words)
+		}
 	}
 	for _, a := range d.Approvals {
 		fmt.Fprintf(w, "Signed by %d of %d: %s\n", a.Have, a.Need, a.Who)
@@ -384,7 +390,9 @@ func (p *program) opSubmit() *cobra.Command {
 		Use: "submit FILE…", Short: "put signed operations into the register",
 		Long: `Hands signed operations to the secretariat through the node. Copies of one
 operation, signed by different people, are put together. It returns when the
-operation is in the register and signed by its signers.`,
+operation is in the register and signed by its signers. Where signatures are
+missing it says of each that is there whether it counts, and how many more must
+sign.`,
 		Example: "  alliance op submit enrol.op --dir sec",
 		Args:    exactly("FILE..."),
 		RunE: func(c *cobra.Command, args []string) error {

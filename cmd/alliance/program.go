@@ -79,7 +79,7 @@ is there now; 6 locked; 7 not now (no node answers, no leader, disk full, in use
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return hint(usage("%v", err), "run '%s --help'", c.CommandPath())
 	})
-	root.AddCommand(p.daemon(), p.version(), p.key(), p.init(), p.invite(), p.join(), p.op(), p.org(), p.status(), p.unlock(), p.referral(), p.alert(), p.codes(), p.verify(), p.bench(), p.demo())
+	root.AddCommand(p.daemon(), p.version(), p.key(), p.init(), p.invite(), p.join(), p.op(), p.org(), p.status(), p.unlock(), p.lock(), p.referral(), p.alert(), p.codes(), p.verify(), p.bench(), p.demo())
 	root.InitDefaultCompletionCmd()
 	root.SetHelpCommand(help(root))
 	branches(root)
@@ -185,7 +185,7 @@ func (p *program) end(err error) int {
 		var was *api.Error
 		if errors.As(err, &was) {
 			e.Faults = was.Faults
-			e.Text = was.Text
+			e.Text = before(err, was) + was.Text
 		}
 		if b, err := json.Marshal(e); err == nil {
 			p.say("%s", b)
@@ -200,6 +200,15 @@ func (p *program) end(err error) int {
 	return kind.Exit()
 }
 
+// before is what a command says before the node's sentence, such as which file.
+func before(err error, e *api.Error) string {
+	s, ok := strings.CutSuffix(err.Error(), e.Error())
+	if !ok {
+		return ""
+	}
+	return s
+}
+
 // sentence is an error for a person. Where the node names several faults, each
 // gets a line, and is not told in the sentence before as well.
 func sentence(err error) string {
@@ -207,7 +216,7 @@ func sentence(err error) string {
 	if !errors.As(err, &e) || len(e.Faults) == 0 {
 		return err.Error()
 	}
-	text := e.Text
+	text := before(err, e) + e.Text
 	field, _, _ := strings.Cut(e.Faults[0], " ")
 	if i := strings.Index(text, ": "+strings.TrimSuffix(field, ":")); i > 0 {
 		text = text[:i]

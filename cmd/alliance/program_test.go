@@ -84,9 +84,15 @@ func TestErrorsArePeoplesOrPrograms(t *testing.T) {
 func TestFaultsAreToldOnce(t *testing.T) {
 	err := &api.Error{Kind: api.Invalid, Text: "send referral: not sent: summary.a: must be given; summary.b: must be given. Put this right",
 		Faults: []string{"summary.a (required): must be given", "summary.b (required): must be given"}}
-	want := "send referral: not sent:\n  summary.a (required): must be given\n  summary.b (required): must be given"
-	if got := sentence(fmt.Errorf("x: %w", err)); got != want {
+	want := "case.json: send referral: not sent:\n  summary.a (required): must be given\n  summary.b (required): must be given"
+	if got := sentence(hint(fmt.Errorf("case.json: %w", err), "look again")); got != want {
 		t.Errorf("got %q", got)
+	}
+	var e bytes.Buffer
+	(&program{err: &e, json: true}).end(fmt.Errorf("case.json: %w", err))
+	var got api.Error
+	if json.Unmarshal(e.Bytes(), &got) != nil || got.Text != "case.json: "+err.Text || len(got.Faults) != 2 {
+		t.Errorf("as JSON %s", e.String())
 	}
 }
 

@@ -30,7 +30,8 @@ import (
 //	replace FILE OLD NEW  replace a text in a file
 //	hold NAME             take a free port, for both TCP and UDP, until the end
 //	founded DIR           what found.txt shows: $A, $B and $C are officers, two
-//	                      of whom must sign, $D administers the secretariat
+//	                      of whom must sign, $D administers the secretariat;
+//	                      genesis.op is what they signed
 //	applied DIR NAME CLASS KIND
 //	                      a ticket of the node in $N/sec, and a request; the
 //	                      administrator's key is DIR.key
@@ -133,9 +134,12 @@ func cmdFounded(ts *testscript.TestScript, _ bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	cmdNode(ts, false, args)
 	cmdKey(ts, false, []string{"a", "b", "c", "d"})
-	genesis := filepath.Join(dir, genesisFile)
+	genesis := ts.MkAbs(genesisFile)
 	alliance(ts, "init", "--dir", dir, "--title", "Example Alliance", "--name", "Example Secretariat", "--officer", ts.Getenv("A"), "--officer", ts.Getenv("B"),
 		"--officer", ts.Getenv("C"), "--threshold", "2", "--suspension", "1", "--admin", ts.Getenv("D"), "--admin-threshold", "1", "--passphrase-file", ts.MkAbs("pw"))
+	b, err := os.ReadFile(filepath.Join(dir, genesisFile))
+	ts.Check(err)
+	ts.Check(os.WriteFile(genesis, b, 0o600))
 	for _, k := range []string{"a", "b", "c", "d"} {
 		alliance(ts, "op", "sign", genesis, "--key", ts.MkAbs(k+".key"))
 	}

@@ -147,7 +147,7 @@ func (p *program) unlock() *cobra.Command {
 	c := &cobra.Command{
 		Use: "unlock", Short: "open the reading identity of a running node",
 		Long: `Gives the running node the passphrase of its organisation's reading identity, which
-it keeps in memory until it ends. A further node, to which the identity was handed
+it keeps in memory until it ends, or until 'alliance lock'. A further node, to which the identity was handed
 over, keeps it from now on under this passphrase.`,
 		Example: "  alliance unlock --dir /var/lib/alliance",
 		Args:    exactly(),
@@ -172,6 +172,30 @@ over, keeps it from now on under this passphrase.`,
 	}
 	c.Flags().StringVar(&pass, "passphrase-file", "", "take it from this file's first line; - is stdin")
 	return c
+}
+
+func (p *program) lock() *cobra.Command {
+	return &cobra.Command{
+		Use: "lock", Short: "put the reading identity of a running node away",
+		Long: `Has the running node forget its organisation's reading identity and all that it
+opened: it shows no case and sends none until 'alliance unlock', or until it is
+started again with a passphrase_file. It goes on keeping records, passing them on
+and signing for them. A node that is locked already stays so.
+
+Exit codes: 0 locked; 5 the identity was handed over by another node and is not
+saved here yet, so that nothing was changed; 7 no node answers.`,
+		Example: "  alliance lock --dir /var/lib/alliance",
+		Args:    exactly(),
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := ask[api.Status](c.Context(), p, "POST", "/lock", nil)
+			if err != nil {
+				return err
+			}
+			return p.show(s, func(w io.Writer) {
+				fmt.Fprintf(w, "The reading identity is %s: records are kept and passed on, and 'alliance unlock' opens them again\n", lockWord(s.Locked))
+			})
+		},
+	}
 }
 
 func (p *program) org() *cobra.Command {

@@ -202,7 +202,17 @@ type Op struct {
 type OpWords struct {
 	Words     []string   `json:"words"`
 	Hash      string     `json:"hash"`
+	Votes     []Vote     `json:"votes,omitempty"`
 	Approvals []Approval `json:"approvals,omitempty"`
+}
+
+// Vote is what one signature is worth.
+type Vote struct {
+	Key    string   `json:"key"` // ID
+	Counts bool     `json:"counts"`
+	For    []string `json:"for,omitempty"` // whose approvals it adds to
+	Why    string   `json:"why,omitempty"` // where it does not count
+	Words  string   `json:"words"`         // all of it as a line
 }
 
 // Approval is one rule's need.

@@ -68,7 +68,7 @@ type Holder struct {
 
 var (
 	// ErrLocked: the reading identity is not unlocked yet.
-	ErrLocked = errors.New("this node is locked: it keeps and passes on records, and opens none until someone unlocks it with the passphrase")
+	ErrLocked = errors.New("this node is locked: it keeps and passes on records, and opens none until someone unlocks it, with 'alliance unlock' and the passphrase")
 	// ErrNotAReader: the record is here as ciphertext only.
 	ErrNotAReader = errors.New("this organisation is not among the readers")
 )

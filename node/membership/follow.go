@@ -321,8 +321,8 @@ func (r *Register) fetchLeaves(ctx context.Context, n protocol.NodeID, have *reg
 		for _, l := range a.Leaves {
 			size += len(l)
 		}
-		if size > catchBytes {
-			return nil, fmt.Errorf("the peer's leaves are more than %d MB", catchBytes>>20)
+		if size > MaxCatch {
+			return nil, fmt.Errorf("the peer's leaves are more than %d MB", MaxCatch>>20)
 		}
 		leaves = append(leaves, a.Leaves...)
 		at += uint64(len(a.Leaves))

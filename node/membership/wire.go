@@ -62,8 +62,15 @@ const (
 	maxFault    = 1000
 	maxPeers    = 4000
 	peersBytes  = 2 << 20
-	catchBytes  = 256 << 20
 	maxEnrol    = protocol.MaxOp + 1024
+)
+
+// MaxCatch is how many bytes of leaves are taken from one peer at a time: some
+// fifty thousand enrolments. They are CatchPages of the largest pages that an
+// honest peer gives.
+const (
+	MaxCatch   = 256 << 20
+	CatchPages = MaxCatch / rangeBytes
 )
 
 // EnrolRequest is what a newcomer sends to the enrolment listener: the token
