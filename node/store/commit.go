@@ -240,7 +240,7 @@ func (s *Store) round() (closed bool) {
 func (s *Store) group(jobs []*job) (rest []*job) {
 	err := s.committer.failed() // what was in line before Close is still written
 	if err == nil {
-		err = s.room(whileOpen)
+		err = s.room(s.opt.MinFree, whileOpen)
 	}
 	if err != nil {
 		for _, j := range jobs {
@@ -425,7 +425,7 @@ func (s *Store) checkpoint() error {
 // reopen closes the files and opens them again, once there is room. What
 // failed may be there or not; the heads are read anew.
 func (s *Store) reopen() error {
-	if err := s.room(whileOpen); err != nil {
+	if err := s.room(s.opt.MinFree, whileOpen); err != nil {
 		return err
 	}
 	s.files.Lock()

@@ -96,6 +96,25 @@ func TestFullOrReadOnlyDiskStopsWritingOnly(t *testing.T) {
 	l[1].same(t, s)
 }
 
+// A nearly full disk does not keep people from reading.
+func TestNearlyFullDiskOpens(t *testing.T) {
+	dir := t.TempDir()
+	l := authorOf(t, 1).some(t, 2, 100)
+	s := open(t, dir)
+	commit(t, s, l[0].put)
+	mustClose(t, s)
+	o := testOptions(dir)
+	o.MinFree = 256 << 20
+	o.Room = func(string) (uint64, bool, error) { return openFree, true, nil }
+	s, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	l[0].same(t, s)
+	wantErr(t, "nearly full", try(s, l[1].put), ErrFull)
+}
+
 func TestInspectSeesEverything(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)

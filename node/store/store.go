@@ -21,6 +21,10 @@ import (
 // level) before it removes the old.
 const DefaultMinFree = 256 << 20
 
+// openFree is how much is enough to open a store, whose records can be read then:
+// for the journal, a log of badger's, and the table of the log before.
+const openFree = 64 << 20
+
 const memTable = 8 << 20 // bytes; badger's log of one takes twice that
 
 // Options say where a store is and how to open it.
@@ -84,7 +88,7 @@ func Open(opt Options) (*Store, error) {
 	if err := os.MkdirAll(opt.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	if err := s.room("it opens"); err != nil {
+	if err := s.room(min(opt.MinFree, openFree), "it opens"); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	err := s.openFiles()
@@ -331,17 +335,18 @@ func (s *Store) each(prefix []byte, from []byte, f func(key, value []byte, t tag
 // whileOpen is what a person is told to expect of an open store.
 const whileOpen = "reading goes on, and writing resumes"
 
-// room says whether the disk may be written to, and what comes when it may.
-func (s *Store) room(then string) error {
+// room says whether the disk may be written to, having so much left at least,
+// and what comes when it may.
+func (s *Store) room(least uint64, then string) error {
 	free, writable, err := s.opt.Room(s.opt.Dir)
 	switch {
 	case err != nil:
 		return fmt.Errorf("ask for free space: %w", err)
 	case !writable:
 		return fmt.Errorf("%w: nothing was lost, %s when it is mounted for writing", ErrReadOnly, then)
-	case free < s.opt.MinFree:
+	case free < least:
 		return fmt.Errorf("%w: nothing was lost, %s when %d MB are free (now %d)",
-			ErrFull, then, (s.opt.MinFree+1<<20-1)>>20, free>>20)
+			ErrFull, then, (least+1<<20-1)>>20, free>>20)
 	}
 	return nil
 }
@@ -364,5 +369,5 @@ func (s *Store) Writable() error {
 	if err := s.committer.state(); err != nil {
 		return err
 	}
-	return s.room(whileOpen)
+	return s.room(s.opt.MinFree, whileOpen)
 }
