@@ -398,6 +398,47 @@ func TestAttackJunkSpendsPushersQuota(t *testing.T) {
 	})
 }
 
+// A receipt is signed while the disk works, for what will be true if nothing
+// else lacks. Where an earlier record lacks a section it says no more than is
+// here.
+func TestAttackEarlyReceipt(t *testing.T) {
+	inWorld(t, usual, func(t *testing.T, w *world) {
+		a, b := w.run("A1"), w.run("B1")
+		w.run("S1")
+		w.link("A1", "B1", "S1")
+		a.ready("B", "S")
+		w.mu.Lock()
+		w.fails = func(from, _, proto string) bool { return from == "B1" && proto == ProtoFetch }
+		w.chaos = func(_, to, proto string, frame []byte) [][]byte {
+			if p, err := protocol.Decode[Push](frame, MaxPushFrame); to == "B1" && proto == ProtoPush && err == nil && p.Record == nil {
+				return nil // B's section does not come
+			}
+			return [][]byte{frame}
+		}
+		w.mu.Unlock()
+		d := draftTo("B", "S")
+		d.Contents = body(strings.Repeat("invented ", 20_000))
+		large := a.sendDraft(d)
+		w.settle()
+		a.send("B", "S") // from here on they come one by one
+		w.settle()
+		small := a.send("B", "S")
+		w.settle()
+		if !b.has(small.Feed, small.Seq) {
+			t.Fatal("the second record was not taken")
+		}
+		list, err := a.Delivery(small.Feed, small.Seq)
+		for _, h := range list {
+			if h.Node == nodeID("B1") && h.Seq != large.Seq-1 {
+				t.Errorf("B's receipt reaches %d; a section of record %d is not there", h.Seq, large.Seq)
+			}
+		}
+		if len(list) != 2 || err != nil {
+			t.Errorf("%d receipts, of B and S: %v", len(list), err)
+		}
+	})
+}
+
 // Bytes that are not a section's are paid by whoever brings them, though the
 // record that they come with, or for, is its author's; so is that record
 // brought again.

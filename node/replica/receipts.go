@@ -67,12 +67,13 @@ func (r *Replica) keepReceipt(s protocol.SignedReceipt, last bool) error {
 		f.arriving[got.Node] = arriving{got, s}
 	}
 	f.mu.Unlock()
-	switch {
-	case busy:
-	case last && got.Seq == c.Seq && r.writeReceipts(f, got.Node, true):
-	default:
-		go r.writeReceipts(f, got.Node, false)
+	if busy {
+		return nil // whoever writes the one before writes this one too
 	}
+	if last && got.Seq == c.Seq && r.writeReceipts(f, got.Node, true) {
+		return nil
+	}
+	go r.writeReceipts(f, got.Node, false)
 	return nil
 }
 

@@ -422,8 +422,7 @@ func (r *Replica) fetchFork(ctx context.Context, p *peer, id protocol.FeedID, se
 	if err != nil {
 		return err
 	}
-	r.take(s, nil)
-	return notTaken("%w", protocol.ErrDiverged)
+	return r.settlePage([]taken{r.take(s, nil)}, notTaken("%w", protocol.ErrDiverged))
 }
 
 // ServeFetch answers a fetch. Unknown and not-yours take the same way to the

@@ -15,7 +15,7 @@ type settler struct {
 	from protocol.NodeID
 	s    Stream
 
-	under   atomic.Int32 // taken and not settled
+	under   atomic.Int32 // taken and not settled; who raises it from 0 has what is below until it is 0 again
 	pending chan taken
 	done    chan struct{}
 
@@ -83,7 +83,9 @@ func (st *settler) last() bool { return st.under.Load() == 1 }
 
 // answer sends the receipts that are due.
 func (st *settler) answer() {
-	st.run, st.alone = 0, st.run <= 1
+	if st.run > 0 {
+		st.alone, st.run = st.run == 1, 0
+	}
 	for f := range st.due {
 		delete(st.due, f)
 		if body, ok := st.r.vouch(f); ok {

@@ -228,7 +228,7 @@ func (s *Store) round() (closed bool) {
 	c.q.space.Broadcast()
 	c.q.Unlock()
 	if broken != nil && !closed {
-		s.reopen() // it logs why it cannot
+		s.reopen()
 	}
 	for len(jobs) > 0 {
 		jobs = s.group(jobs)
@@ -383,7 +383,7 @@ func (s *Store) transact(d *draft, keys []string) error {
 	for _, k := range keys {
 		size += len(k) + len(d.rows[k]) + tagSize + 8
 	}
-	if !s.fresh.fits(len(keys), size) {
+	if s.fresh.many() {
 		if err := s.give(); err != nil {
 			return err
 		}
@@ -422,11 +422,13 @@ func (s *Store) checkpoint() error {
 	return s.journal.restart()
 }
 
-// reopen closes the files and opens them again, once there is room. What
-// failed may be there or not; the heads are read anew.
-func (s *Store) reopen() error {
+// reopen closes the files and opens them again, once there is room, or says
+// why it cannot and is called again. What failed may be there or not; the heads
+// are read anew.
+func (s *Store) reopen() {
 	if err := s.room(s.opt.MinFree, whileOpen); err != nil {
-		return err
+		s.log.Debug("the files are not opened again yet", "error", err)
+		return
 	}
 	s.files.Lock()
 	defer s.files.Unlock()
@@ -438,7 +440,7 @@ func (s *Store) reopen() error {
 	}
 	if err := s.openFiles(); err != nil {
 		s.log.Error("opening the files again failed", "error", err)
-		return err
+		return
 	}
 	s.files.Unlock()
 	err := s.load()
@@ -447,11 +449,10 @@ func (s *Store) reopen() error {
 		closeBadger(s.db)
 		s.db = nil
 		s.log.Error("reading the files again failed", "error", err)
-		return err
+		return
 	}
 	s.committer.q.Lock()
 	s.committer.q.broken = nil
 	s.committer.q.Unlock()
 	s.log.Info("writing resumes")
-	return nil
 }

@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"math"
 	"sync"
 	"time"
 )
@@ -57,12 +56,11 @@ func (f *fresh) put(rows []journalRow, size int) {
 	}
 }
 
-// fits reports whether rows of a size fit into one transaction with those that
-// are here.
-func (f *fresh) fits(rows, size int) bool {
+// many reports whether badger is behind by so much that a commit must wait.
+func (f *fresh) many() bool {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return len(f.rows) == 0 || f.size+size <= maxTxn && len(f.rows)+rows <= maxRows
+	return f.size > maxTxn
 }
 
 func (f *fresh) poke() {
@@ -104,8 +102,9 @@ func (s *Store) giver() {
 	}
 }
 
-// give gives badger what is fresh and waits until it has it. An error stands
-// until the files are opened again. Called with s.files held for reading.
+// give gives badger what is fresh and waits until it has it; not as one
+// transaction, since it is read here until all of it is there, and the journal
+// has it. An error stands until the files are opened again. Called with s.files held for reading.
 func (s *Store) give() (err error) {
 	f := &s.fresh
 	f.giving.Lock()
@@ -130,16 +129,16 @@ func (s *Store) give() (err error) {
 		}
 	}()
 	s.logs.reserve()
-	txn := s.db.NewTransactionAt(math.MaxUint64, true)
-	defer txn.Discard()
+	f.version++
+	w := s.db.NewWriteBatchAt(f.version)
+	defer w.Cancel()
 	for k, v := range f.given {
-		if err := (journalRow{[]byte(k), v}).into(txn); err != nil {
+		if err := (journalRow{[]byte(k), v}).into(w); err != nil {
 			return fmt.Errorf("write row: %w", err)
 		}
 	}
-	f.version++
-	if err := txn.CommitAt(f.version, nil); err != nil {
-		return fmt.Errorf("commit: %w", err)
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("write rows: %w", err)
 	}
 	s.db.SetDiscardTs(f.version)
 	return nil

@@ -46,6 +46,7 @@ type journal struct {
 	at   int64  // where the next one goes
 	laid int64  // up to here the file's blocks were written once
 
+	sync         func(*os.File) error
 	plain, frame []byte // of the frame that was composed last
 }
 
@@ -78,7 +79,7 @@ func newJournal(dir string, storeKey [32]byte) *journal {
 	if err != nil {
 		panic(err) // only for a cipher with another block size
 	}
-	return &journal{path: filepath.Join(dir, "journal"), aead: aead}
+	return &journal{path: filepath.Join(dir, "journal"), aead: aead, sync: fdatasync}
 }
 
 // create begins an empty journal in place of the one that is there.
@@ -118,7 +119,8 @@ func (j *journal) close() {
 	}
 }
 
-// begin starts a frame of about a size, in place of the one before.
+// begin starts a frame of about a size, in place of the one before, whose memory
+// its rows keep: it is not used again.
 func (j *journal) begin(size int) { j.plain = make([]byte, 0, size) }
 
 // add adds a row to the frame and returns it as it stands there.
@@ -167,7 +169,7 @@ func (j *journal) write() error {
 	if _, err := j.f.WriteAt(j.frame, j.at); err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	if err := fdatasync(j.f); err != nil {
+	if err := j.sync(j.f); err != nil {
 		return fmt.Errorf("sync journal: %w", err)
 	}
 	j.last++
@@ -196,7 +198,7 @@ func (j *journal) restart() error {
 	// one still tells of the round before, which is whole.
 	err := j.base.writeSlot(0, j.last)
 	if err == nil {
-		err = fdatasync(j.f)
+		err = j.sync(j.f)
 	}
 	if err == nil {
 		err = j.base.writeSlot(1, j.last)
@@ -355,10 +357,10 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// into puts the row into a transaction.
-func (r journalRow) into(txn *badger.Txn) error {
+// into puts the row into a batch of badger's.
+func (r journalRow) into(w *badger.WriteBatch) error {
 	if r.value == nil {
-		return txn.Delete(r.key)
+		return w.Delete(r.key)
 	}
-	return txn.Set(r.key, r.value)
+	return w.Set(r.key, r.value)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -173,19 +174,91 @@ func TestJournalRounds(t *testing.T) {
 	}
 }
 
-// A crash while the new base is written: the one before still stands, and the
-// round before is whole.
-func TestJournalTornBase(t *testing.T) {
+// What a restart writes is durable in the order on which recovery relies: the
+// first copy of the base alone, then the second one with the next frame. So a
+// torn one always has a whole one beside it.
+func TestJournalRestartsInOrder(t *testing.T) {
 	dir := t.TempDir()
 	j := testJournal(t, dir)
-	writeFrame(t, j, "a", "1")
-	if err := j.restart(); err != nil {
-		t.Fatal(err)
+	slots := func() (first, second uint64) {
+		one := func(at int64) uint64 {
+			var b [counterSlot]byte
+			if _, err := j.f.ReadAt(b[:], at); err != nil {
+				t.Fatal(err)
+			}
+			return binary.BigEndian.Uint64(b[8:])
+		}
+		return one(0), one(counterApart)
+	}
+	var at [][2]uint64 // when synced
+	j.sync = func(*os.File) error {
+		first, second := slots()
+		at = append(at, [2]uint64{first, second})
+		return nil
+	}
+	for range 2 {
+		writeFrame(t, j, "a", "1")
+		if err := j.restart(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	writeFrame(t, j, "a", "2")
-	flipAt(t, dir, 12) // slot 0, as if torn in the second restart
+	want := [][2]uint64{{0, 0}, {1, 0}, {1, 1}, {2, 1}, {2, 2}}
+	if !slices.Equal(at, want) {
+		t.Errorf("bases at each sync %v, want %v", at, want)
+	}
+	flipAt(t, dir, 12) // the first copy, as if torn in the second restart
 	if rows, n, _ := recovered(t, dir); n != 1 || rows["a"] != "2" {
 		t.Errorf("%d frames, %v", n, rows)
+	}
+}
+
+// What fails is not taken for durable.
+func TestJournalSyncFails(t *testing.T) {
+	j := testJournal(t, t.TempDir())
+	j.sync = func(*os.File) error { return errors.New("an invented fault") }
+	j.begin(0)
+	j.add("k", []byte("v"), newTagger(testKey))
+	if err := j.seal(); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.write(); err == nil || j.last != 0 {
+		t.Errorf("%v, newest %d", err, j.last)
+	}
+	if err := j.restart(); err == nil {
+		t.Error("it began anew")
+	}
+}
+
+// A batch of any number of rows is one that badger takes.
+func TestManyRows(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	const n = 80
+	commit(t, s, func(b *Batch) {
+		for i := range n {
+			b.Outbox(fmt.Sprint(i), invented(64<<10))
+		}
+	})
+	commit(t, s, func(b *Batch) {
+		for i := range 5000 {
+			b.MetaUint(fmt.Sprintf("value %05d", i), uint64(i))
+		}
+		for i := range 5000 {
+			b.Meta(fmt.Sprintf("value %05d", i), nil)
+		}
+		for i := range n {
+			b.OutboxDone(fmt.Sprint(i))
+		}
+		b.MetaUint("last", 1)
+	})
+	if err := s.give(); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	s = open(t, dir)
+	if v, err := s.MetaUint("last"); v != 1 || err != nil || len(s.Outbox()) != 0 || s.Damage().Any() {
+		t.Errorf("%d, %v, %d entries, %v", v, err, len(s.Outbox()), s.Damage())
 	}
 }
 

@@ -181,7 +181,9 @@ const stretchSize = 512 << 10 // bytes that are read in one go
 // record after them, where it is damaged.
 func (s *Store) stretch(feed protocol.FeedID, from, to uint64) (recs []*protocol.Record, lost, err error) {
 	err = s.view(func(txn *badger.Txn) error {
-		s.give() // an iterator does not see what is fresh; where it fails, row does
+		// What was acknowledged before must be seen, and an iterator sees badger
+		// alone; where this fails, row finds what is fresh.
+		s.give()
 		it := &rowIterator{s: s, txn: txn, feed: feed}
 		defer it.close()
 		for size := 0; from <= to && size < stretchSize; from++ {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,7 +52,7 @@ type Store struct {
 
 	files   sync.RWMutex // held for reading while badger is used; for writing while it is opened again
 	db      *badger.DB   // nil: closed, or could not be opened again
-	logs    logs         // badger's; under fresh.giving
+	logs    logs         // badger's; under fresh.giving, and of who opens the files
 	journal *journal     // of who has the turn
 	fresh   fresh
 
@@ -229,14 +228,14 @@ func (s *Store) openFiles() (err error) {
 
 // applyRows writes a recovered frame's rows into the database.
 func applyRows(db *badger.DB, rows []journalRow, version uint64) error {
-	txn := db.NewTransactionAt(math.MaxUint64, true)
-	defer txn.Discard()
+	w := db.NewWriteBatchAt(version)
+	defer w.Cancel()
 	for _, r := range rows {
-		if err := r.into(txn); err != nil {
+		if err := r.into(w); err != nil {
 			return fmt.Errorf("apply journal: %w", err)
 		}
 	}
-	if err := txn.CommitAt(version, nil); err != nil {
+	if err := w.Flush(); err != nil {
 		return fmt.Errorf("apply journal: %w", err)
 	}
 	return nil
