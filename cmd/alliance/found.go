@@ -274,8 +274,9 @@ Every administrator signs here, so all bring their key files. One who cannot be
 there is added afterwards, with 'alliance op draft admins'.
 
 With --node-of it asks for a further node of an organisation that is a member
-already; that organisation's administrators admit it, and its reading identity is
-handed over by its other nodes.`,
+already; that organisation's administrators admit it. A secretariat's node is
+handed the reading identity by the others; another member's is given a copy of
+its file reading.age, as long as several nodes of one member are not finished.`,
 		Example: `  alliance join --dir n --ticket ticket.txt --name "Example Home" --class ngo \
       --admin-key a.key --admin-key b.key --threshold 2
   alliance join --dir n2 --ticket ticket.txt --node-of 4f1c…`,

@@ -15,7 +15,8 @@ import (
 //
 //	"alliance" ‖ u64 number ‖ zeros ‖ CRC-32C of the 28 bytes before
 //
-// It is not synced: it may be behind the database, never ahead of it.
+// It is not synced: it may be behind the journal, never ahead of it. The journal
+// keeps its base in the same form.
 type counter struct{ f *os.File }
 
 const (

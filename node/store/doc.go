@@ -25,6 +25,16 @@
 // stands in [Store.Wants] until a peer's copy is put back with
 // [Batch.Restore] or [Batch.Section].
 //
+// # Files
+//
+//	db/      badger's own
+//	journal  the newest transactions, which db/ may lack (journal.go); removed
+//	         when the store is closed, since db/ is whole then
+//	count    the newest commit's number (counter.go)
+//
+// The journal begins anew only after everything in it was given to badger and
+// badger's logs were synced.
+//
 // # Rows
 //
 // Keys begin with one letter; numbers are big-endian. Every value is followed
