@@ -433,6 +433,7 @@ func (s *Store) reopen() {
 	s.files.Lock()
 	defer s.files.Unlock()
 	if s.db != nil {
+		s.giveAgain() // what is acknowledged does not hang on reading back a file that failed
 		if err := closeBadger(s.db); err != nil {
 			s.log.Warn("closing the failed files", "error", err)
 		}

@@ -30,6 +30,8 @@ var (
 	ErrKey = errors.New("the store key does not fit this store, or its key file is damaged; nothing was changed")
 	// ErrNetwork: the store belongs to another alliance.
 	ErrNetwork = errors.New("the store belongs to another network")
+	// ErrNotOpened: the system did not let the files be opened or read.
+	ErrNotOpened = errors.New("the store's files could not be opened; nothing was changed; see to the disk and to who may read and write there, then start again")
 	// ErrUnusable: the files are damaged so much that they do not open. The
 	// node must be replaced, not restored; nothing was changed.
 	ErrUnusable = errors.New("the store's files are damaged and do not open; nothing was changed; enrol a replacement node")
@@ -45,6 +47,9 @@ var (
 type Damage struct {
 	// Commits is how many of the newest commits are gone.
 	Commits uint64
+	// Journal is how many commits stood damaged in the journal, with others
+	// behind them. The database may have them all the same.
+	Journal uint64
 	// Counter: the file that holds the newest commit's number is missing or
 	// damaged, so lost commits would not show.
 	Counter bool
@@ -58,7 +63,7 @@ type Damage struct {
 
 // Any reports whether anything is damaged.
 func (d Damage) Any() bool {
-	return d.Commits > 0 || d.Counter || len(d.Kinds) > 0 || len(d.Heads) > 0
+	return d.Commits > 0 || d.Journal > 0 || d.Counter || len(d.Kinds) > 0 || len(d.Heads) > 0
 }
 
 func (d Damage) String() string {
@@ -68,6 +73,9 @@ func (d Damage) String() string {
 	s := "damage found in the store:"
 	if d.Commits > 0 {
 		s += fmt.Sprintf(" the newest %d commits are gone;", d.Commits)
+	}
+	if d.Journal > 0 {
+		s += fmt.Sprintf(" %d commits in the journal are damaged;", d.Journal)
 	}
 	if d.Counter {
 		s += " the commit counter is missing or damaged;"

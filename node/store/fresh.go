@@ -105,7 +105,7 @@ func (s *Store) giver() {
 // give gives badger what is fresh and waits until it has it; not as one
 // transaction, since it is read here until all of it is there, and the journal
 // has it. An error stands until the files are opened again. Called with s.files held for reading.
-func (s *Store) give() (err error) {
+func (s *Store) give() error {
 	f := &s.fresh
 	f.giving.Lock()
 	defer f.giving.Unlock()
@@ -115,6 +115,30 @@ func (s *Store) give() (err error) {
 	f.mu.Lock()
 	f.given, f.rows, f.size = f.rows, make(map[string][]byte), 0
 	f.mu.Unlock()
+	return s.hand()
+}
+
+// giveAgain is give with what failed before, and whatever stood in the way.
+// Called with s.files held for writing.
+func (s *Store) giveAgain() error {
+	f := &s.fresh
+	f.giving.Lock()
+	defer f.giving.Unlock()
+	f.mu.Lock()
+	for k, v := range f.rows { // they are newer
+		if f.given == nil {
+			f.given = make(map[string][]byte)
+		}
+		f.given[k] = v
+	}
+	f.rows, f.size = make(map[string][]byte), 0
+	f.mu.Unlock()
+	return s.hand()
+}
+
+// hand hands badger what is set aside for it. Called with giving held.
+func (s *Store) hand() (err error) {
+	f := &s.fresh
 	if len(f.given) == 0 {
 		return nil
 	}

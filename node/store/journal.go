@@ -311,24 +311,6 @@ func (l *logs) sync() error {
 	return syncDir(l.dir)
 }
 
-// removeEmptyLogs removes what a kill leaves of a log that badger had just made,
-// or was about to remove since its table was written: an empty one, over which
-// it refuses to open.
-func removeEmptyLogs(dir string) error {
-	names, err := filepath.Glob(filepath.Join(dir, "db", "*.mem"))
-	if err != nil {
-		return fmt.Errorf("look for empty logs: %w", err)
-	}
-	for _, name := range names {
-		if fi, err := os.Stat(name); err == nil && fi.Size() == 0 {
-			if err := os.Remove(name); err != nil {
-				return fmt.Errorf("remove empty log: %w", err)
-			}
-		}
-	}
-	return nil
-}
-
 func newLogs(dir string) logs {
 	l := logs{dir: filepath.Join(dir, "db")}
 	names, _ := filepath.Glob(filepath.Join(l.dir, "*.mem"))

@@ -4,12 +4,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 func testJournal(t *testing.T, dir string) *journal {
@@ -320,14 +323,14 @@ func TestJournalOutlivesBadgersLog(t *testing.T) {
 	}
 }
 
-// A kill while badger removes a log leaves an empty one.
+// A kill while badger makes or removes a log leaves an empty one.
 func TestEmptyLog(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	l := authorOf(t, 1).some(t, 1, 100)
 	commit(t, s, l[0].put)
 	mustClose(t, s)
-	for _, name := range []string{"00000.mem", "00009.mem"} {
+	for _, name := range []string{"00000.mem", "00009.mem", "000002.vlog"} {
 		if err := os.WriteFile(filepath.Join(dir, "db", name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -336,6 +339,91 @@ func TestEmptyLog(t *testing.T) {
 	l[0].same(t, s)
 	if s.Damage().Any() {
 		t.Error(s.Damage())
+	}
+}
+
+// When its list of tables cannot be synced badger writes the table again under
+// another number, and leaves the first one on the list.
+func TestTableThatIsNotThere(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	l := authorOf(t, 1).some(t, 3, 100)
+	commit(t, s, func(b *Batch) { l[0].put(b); l[1].put(b) })
+	mustClose(t, s)
+	f, err := os.OpenFile(filepath.Join(dir, "db", badger.ManifestFilename), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []byte{77, 78} {
+		set := []byte{1<<3 | 2, 2, 1 << 3, id} // made, at level 0
+		b := binary.BigEndian.AppendUint32(nil, uint32(len(set)))
+		b = binary.BigEndian.AppendUint32(b, crc32.Checksum(set, castagnoli))
+		if _, err := f.Write(append(b, set...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Write([]byte{0, 0}); err != nil { // and a torn entry
+		t.Fatal(err)
+	}
+	f.Close()
+	for range 2 {
+		s = open(t, dir)
+		if s.Damage().Any() {
+			t.Error(s.Damage())
+		}
+		l[0].same(t, s)
+		l[1].same(t, s)
+		if c, _ := s.Chain(l[0].rec.Feed()); c.Seq == 2 {
+			commit(t, s, l[2].put)
+		}
+		mustClose(t, s)
+	}
+}
+
+// A failed sync may spoil what was acknowledged before and stands in the same
+// page of the file: memory still has it.
+func TestFailedSyncSpoilsAPage(t *testing.T) {
+	s := open(t, t.TempDir())
+	l := authorOf(t, 1).some(t, 3, 100)
+	commit(t, s, l[0].put)
+	if err := s.give(); err != nil {
+		t.Fatal(err)
+	}
+	at := s.journal.at
+	commit(t, s, l[1].put)
+	whole := s.journal.sync
+	s.journal.sync = func(f *os.File) error {
+		s.journal.sync = whole
+		_, err := f.WriteAt(make([]byte, 64), at)
+		return errors.Join(errors.New("an invented fault"), err)
+	}
+	wantErr(t, "failed sync", try(s, l[2].put), ErrUncertain)
+	for s.Writable() != nil {
+		runtime.Gosched()
+	}
+	l[0].same(t, s)
+	l[1].same(t, s)
+}
+
+// A commit that stands damaged in the journal, with others behind it, shows.
+func TestDamagedCommitShows(t *testing.T) {
+	live := t.TempDir()
+	s := open(t, live)
+	at := s.journal.at
+	l := authorOf(t, 1).some(t, 2, 100)
+	commit(t, s, l[0].put)
+	commit(t, s, l[1].put)
+	dir := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(dir, os.DirFS(live)); err != nil {
+		t.Fatal(err)
+	}
+	flipAt(t, dir, at+frameHead+20)
+	c := open(t, dir)
+	if d := c.Damage(); d.Journal != 1 {
+		t.Errorf("damage %+v", d)
+	}
+	if _, err := c.Record(l[0].rec.Feed(), 1); err != nil && !errors.Is(err, ErrLost) {
+		t.Error(err)
 	}
 }
 

@@ -14,7 +14,7 @@ var kindNames = map[byte]string{rowChain: "feeds", rowOwed: "owed sections", row
 // load reads what is kept in memory, and compares it with the counts, the sums
 // and the commit counter.
 func (s *Store) load() error {
-	var damage Damage
+	damage := Damage{Journal: s.torn}
 	t := totals{Network: s.network, Sums: make([]sum, len(summed))}
 	chains := make(map[protocol.FeedID]protocol.Chain)
 	marks := make(marks)

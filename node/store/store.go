@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -61,6 +62,7 @@ type Store struct {
 	totals totals
 	lost   map[protocol.FeedID]map[uint64]*Lost
 	damage Damage
+	torn   uint64 // damaged commits in the journal, when the files were opened
 
 	marks marks           // of summed rows; written by who has the turn, under mu
 	words map[string]word // of receipts written since the files were opened; of who has the turn
@@ -71,7 +73,8 @@ type Store struct {
 // Open opens the store in a folder, or makes one. It checks the commit number,
 // the counts and sums, and every feed's chain and newest record; [Store.Damage]
 // says what was missing, and [Store.VerifyAll] does the rest. Errors:
-// [ErrInUse], [ErrKey], [ErrNetwork], [ErrFull], [ErrUnusable].
+// [ErrInUse], [ErrKey], [ErrNetwork], [ErrFull], [ErrReadOnly], [ErrNotOpened],
+// [ErrUnusable].
 func Open(opt Options) (*Store, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -181,7 +184,7 @@ func openBadger(opt Options) (db *badger.DB, err error) {
 			db, err = nil, fmt.Errorf("%w (%v)", ErrUnusable, p)
 		}
 	}()
-	if err := removeEmptyLogs(opt.Dir); err != nil {
+	if err := mend(opt); err != nil {
 		return nil, err
 	}
 	db, err = badger.OpenManaged(badgerOptions(opt))
@@ -192,6 +195,11 @@ func openBadger(opt Options) (db *badger.DB, err error) {
 		return nil, ErrInUse
 	case errors.Is(err, badger.ErrEncryptionKeyMismatch):
 		return nil, ErrKey
+	}
+	for _, passing := range []error{syscall.EIO, syscall.ENOSPC, syscall.EMFILE, syscall.ENFILE, syscall.EROFS, syscall.EACCES} {
+		if errors.Is(err, passing) {
+			return nil, fmt.Errorf("%w (%v)", ErrNotOpened, passing)
+		}
 	}
 	return nil, fmt.Errorf("%w (%v)", ErrUnusable, err)
 }
@@ -214,6 +222,7 @@ func (s *Store) openFiles() (err error) {
 		err = s.logs.sync()
 		s.log.Info("commits were put back from the journal", "commits", frames, "damaged", missing)
 	}
+	s.torn = missing
 	if err == nil {
 		err = s.journal.create()
 	}
