@@ -439,6 +439,50 @@ func TestAttackEarlyReceipt(t *testing.T) {
 	})
 }
 
+// A record that is none of a node's business costs whoever brings it, however
+// often, and not its author.
+func TestAttackStrangersRecordSpendsPushersQuota(t *testing.T) {
+	inWorld(t, usual, func(t *testing.T, w *world) {
+		a, b := w.run("A1"), w.run("B1")
+		w.run("S1")
+		w.run("G1")
+		w.link("A1", "S1")
+		a.ready("P", "S")
+		sent := a.send("P", "S") // nothing of it is B's
+		w.settle()
+		rec := a.record(sent.Feed, 1)
+		p := protocol.Encode(Push{Record: &protocol.Envelope{Core: rec.CoreBytes(), Signature: rec.Signature()}, Feed: sent.Feed, Seq: 1})
+		from, _ := w.reg.now().NodeAt(nodeID("G1"), w.reg.now().Size())
+		mine, theirs := newPipe(nil, "G1", "B1", ProtoPush)
+		ended := make(chan struct{})
+		author, pusher := b.authors.of(nodeID("A1")).Tokens(), b.pushers.of(nodeID("G1")).Tokens()
+		go func() { b.ServePush(t.Context(), from, theirs); close(ended) }()
+		go func() {
+			for {
+				if _, err := mine.Read(); err != nil {
+					return
+				}
+			}
+		}()
+		const times = 100
+		for range times {
+			if err := mine.Write(p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		author, pusher = author-b.authors.of(nodeID("A1")).Tokens(), pusher-b.pushers.of(nodeID("G1")).Tokens()
+		if author > 0 || pusher < times*waitCost {
+			t.Errorf("the author paid %v, the pusher %v", author, pusher)
+		}
+		if len(b.allFeeds()) != 0 {
+			t.Error("it was kept")
+		}
+		mine.Close()
+		<-ended
+	})
+}
+
 // Bytes that are not a section's are paid by whoever brings them, though the
 // record that they come with, or for, is its author's; so is that record
 // brought again.

@@ -49,6 +49,7 @@ func (q quotas) allow(id protocol.NodeID, n int) bool { return q.of(id).AllowN(t
 func (q quotas) owe(id protocol.NodeID, n int) { q.of(id).ReserveN(time.Now(), n) }
 
 // cost is what a record counts against its author: its core, with what the
-// store keeps beside it. Its sections are owed once they are found to be its
-// own: until then they are the bearer's.
+// store keeps beside it. It is owed once the record is taken, and its sections
+// once they are found to be its own: whoever brings again what is not, or what
+// is here already, must not use up what the author may send.
 func cost(core []byte) int { return len(core) + 512 }

@@ -74,7 +74,7 @@ func (r *Replica) takeIn(f *feed, s *protocol.Signed, sections [][]byte) taken {
 		return refused(RefusedNotOurs)
 	}
 	t := taken{verdict: Have, feed: f, seq: core.Seq, rec: rec, chain: chain}
-	size := 0
+	size := cost(s.Envelope().Core)
 	for i, b := range sections {
 		switch {
 		case b == nil || !e.Section(i):
@@ -361,9 +361,7 @@ func (r *Replica) takePush(p Push) taken {
 	case err != nil, s.Feed() != p.Feed, s.Core().Seq != p.Seq, len(p.Record.Sections) > len(s.Core().Sections()):
 		return refused(RefusedDrop)
 	}
-	// Only what is new is charged to its author: whoever brings the rest again
-	// must not use up what the author may send.
-	if r.news(s) && !r.authors.allow(s.Core().Node, cost(p.Record.Core)) {
+	if r.news(s) && !r.authors.allow(s.Core().Node, 0) { // it owes for what came before
 		return refused(RefusedBusy)
 	}
 	return r.take(s, p.Record.Sections)

@@ -347,7 +347,7 @@ func (r *Replica) takePage(ctx context.Context, p *peer, id protocol.FeedID, to 
 			r.charge(ctx, r.pushers.of(p.node.ID), dropCost)
 			return taken, notTaken("another record than asked for")
 		}
-		if r.news(s) && !r.charge(ctx, r.authors.of(s.Core().Node), cost(pg.records[i].Core)) {
+		if r.news(s) && !r.charge(ctx, r.authors.of(s.Core().Node), 0) { // it owes for what came before
 			return taken, notTaken("the author's quota does not allow it now")
 		}
 		t := r.take(s, pg.records[i].Sections)
