@@ -39,6 +39,9 @@ func (t *Transport) connected(c network.Conn) {
 	k.ctx, k.cancel = context.WithCancel(t.ctx)
 	t.mu.Lock()
 	t.conns[c] = k
+	if !k.inbound() {
+		t.peerOf(node.ID).made = k
+	}
 	t.mu.Unlock()
 	t.spawn(func() {
 		defer close(k.ended)

@@ -129,6 +129,9 @@ func (t *Transport) dialOnce(ctx context.Context, p *peerState) error {
 	}
 	t.mu.Lock()
 	k := t.conns[c]
+	if k == nil && p.made != nil && p.made.c == c {
+		k = p.made // it is over already, and says why
+	}
 	t.mu.Unlock()
 	if k == nil {
 		return errors.New("dial: the connection closed at once")

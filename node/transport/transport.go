@@ -92,6 +92,7 @@ type Transport struct {
 type peerState struct {
 	node  protocol.NodeID
 	ready []*conn // hello finished, oldest first
+	made  *conn   // the newest that was dialled, also when it is closed
 
 	wanted   bool
 	addrs    []string
