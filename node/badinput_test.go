@@ -259,7 +259,7 @@ func TestReadingIdentityFileFaults(t *testing.T) {
 	}{
 		{"exposed", func() error { return os.Chmod(path, 0o644) }, api.Conflict, "others can read"},
 		{"damaged", func() error { return os.WriteFile(path, whole[:len(whole)-20], 0o600) }, api.Conflict, "damaged"},
-		{"gone", func() error { return os.Remove(path) }, api.Unavailable, "no reading identity"},
+		{"gone", func() error { return os.Remove(path) }, api.Unavailable, "put your copy of the file back"},
 	} {
 		if err := c.spoil(); err != nil {
 			t.Fatal(err)

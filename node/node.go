@@ -121,12 +121,7 @@ func (n *Node) open(o Options) (err error) {
 	if n.id, err = loadIdentity(n.dir); err != nil {
 		return err
 	}
-	if n.cfg.NodeKeyFile != "" {
-		n.keys, err = keyfile.LoadNodeCredential(n.cfg.NodeKeyFile)
-	} else {
-		n.keys, err = keyfile.LoadNodeKeys(nodeKeyPath(n.dir))
-	}
-	if err != nil {
+	if n.keys, err = loadNodeKeys(n.dir, n.cfg.NodeKeyFile); err != nil {
 		return err
 	}
 	if _, err := os.Stat(checkpointKeyPath(n.dir)); err == nil {
@@ -380,7 +375,7 @@ func (n *Node) Unlock(passphrase string) error {
 	_, open := n.ring.Identities()
 	if _, err := os.Stat(n.ring.path); errors.Is(err, os.ErrNotExist) {
 		if !open {
-			return errors.New("unlock: this node has no reading identity yet: another node of the organisation hands it over once both are connected and that one is unlocked")
+			return fmt.Errorf("unlock: the reading identity, %s, is not there; nothing was changed: put your copy of the file back and unlock again; a further node of a secretariat is handed it by another one, once both are connected and that one is unlocked", n.ring.path)
 		}
 		return n.saveHandedOver(passphrase)
 	}

@@ -36,6 +36,9 @@ func (n *Node) Status() api.Status {
 	if d := n.store.Damage(); d.Any() {
 		out.Warnings = append(out.Warnings, d.String())
 	}
+	if n.Locked() && !exists(n.ring.path) {
+		out.Warnings = append(out.Warnings, "the reading identity, "+n.ring.path+", is not there: put your copy of the file back, then 'alliance unlock'")
+	}
 	if err := n.reg.Fault(); err != nil {
 		out.Warnings = append(out.Warnings, err.Error())
 	}
@@ -46,6 +49,10 @@ func (n *Node) Status() api.Status {
 		s = nil
 	}
 	if s == nil {
+		var j joining
+		if readJSON(joiningPath(n.dir), &j) == nil {
+			out.Fingerprint = j.fingerprint(n.id)
+		}
 		n.mu.Lock()
 		if n.outside != nil {
 			out.Answer = n.outside.Error()

@@ -107,11 +107,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (Verification, err
 	if err != nil {
 		return fail(err)
 	}
-	load, path := keyfile.LoadNodeKeys, nodeKeyPath(dir)
-	if cfg.NodeKeyFile != "" {
-		load, path = keyfile.LoadNodeCredential, cfg.NodeKeyFile
-	}
-	keys, err := load(path)
+	keys, err := loadNodeKeys(dir, cfg.NodeKeyFile)
 	if err != nil {
 		return fail(err)
 	}

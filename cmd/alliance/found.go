@@ -22,8 +22,7 @@ import (
 	"github.com/national-alliance/alliance/protocol/vocab"
 )
 
-// genesisFile is the name of the founding operation beside the first node.
-const genesisFile = "genesis.op"
+const genesisFile = node.GenesisFile
 
 func (p *program) init() *cobra.Command {
 	var f node.Founding

@@ -46,6 +46,9 @@ func (p *program) showStatus(s api.Status) error {
 		if s.Answer != "" {
 			fmt.Fprintf(w, "the request to join\t%s\n", clean(s.Answer))
 		}
+		if s.Fingerprint != "" {
+			fmt.Fprintf(w, "its fingerprint\t%s, to compare by phone with the secretariat\n", s.Fingerprint)
+		}
 		fmt.Fprintf(w, "reading identity\t%s\n", lockWord(s.Locked))
 		if s.Register.Size > 0 {
 			fmt.Fprintf(w, "checkpoint\t%s, root %s, newest of %s\n", plural(s.Register.Size, "leaf", "leaves"), brief(s.Register.Root), day(s.Register.Time))

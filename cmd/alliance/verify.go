@@ -138,8 +138,11 @@ func printVerification(w io.Writer, v node.Verification) {
 	}
 	fmt.Fprintf(w, "store: %d feeds, %d records, %d sections, %d receipts; %d sections on their way\n", v.Feeds, v.Records, v.Sections, v.Receipts, v.Lacking)
 	if v.Unread {
-		fmt.Fprintln(w, "without a passphrase nothing was opened")
+		fmt.Fprintln(w, "no section was opened, for which a passphrase is needed: hashes and signatures were checked")
 	} else {
 		fmt.Fprintf(w, "opened: %d sections and feed keys that this organisation reads\n", v.Opened)
+	}
+	if len(v.Faults) == 0 {
+		fmt.Fprintln(w, "no damage found")
 	}
 }

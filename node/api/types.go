@@ -17,8 +17,9 @@ type Status struct {
 	Name         string         `json:"name,omitempty"`
 	Class        string         `json:"class,omitempty"`
 	Node         string         `json:"node"`
-	State        string         `json:"state"`            // pending, refused, serving, replaced
-	Answer       string         `json:"answer,omitempty"` // of the secretariat, while this node is no member
+	State        string         `json:"state"`                 // pending, refused, serving, replaced
+	Answer       string         `json:"answer,omitempty"`      // of the secretariat, while this node is no member
+	Fingerprint  string         `json:"fingerprint,omitempty"` // of the request, likewise: to compare by phone
 	Locked       bool           `json:"locked"`
 	Warnings     []string       `json:"warnings,omitempty"`
 	Register     RegisterStatus `json:"register"`

@@ -25,7 +25,7 @@ var (
 	// its files again. This was not written; it tries again every second.
 	ErrDisk = errors.New("the disk failed; this was not written, and the store tries again every second")
 	// ErrInUse: another process has the store open.
-	ErrInUse = errors.New("the store is open in another process; stop it, or use another folder")
+	ErrInUse = errors.New("the store is open in another process, most likely the running node: stop that one first")
 	// ErrKey: the store key is not the one that the store was made with.
 	ErrKey = errors.New("the store key does not fit this store, or its key file is damaged; nothing was changed")
 	// ErrNetwork: the store belongs to another alliance.
