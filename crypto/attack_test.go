@@ -235,3 +235,44 @@ func lastName(e ast.Expr) string {
 	}
 	return ""
 }
+
+// Whoever holds a key elsewhere may answer with anything: what is no signature
+// of that key over those bytes goes no further.
+func TestAttackHolderLies(t *testing.T) {
+	key, err := NewPrivateKey(bytes.Repeat([]byte{1}, SeedSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := NewPrivateKey(bytes.Repeat([]byte{2}, SeedSize))
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, msg := Sum("test", Hash{}), []byte("an invented message")
+	gone := errors.New("the token is not there")
+	good := func(m []byte) ([]byte, error) { return ed25519.Sign(key.k, m), nil }
+	for name, c := range map[string]struct {
+		raw  func([]byte) ([]byte, error)
+		want error
+	}{
+		"honest":                  {good, nil},
+		"its error":               {func([]byte) ([]byte, error) { return nil, gone }, gone},
+		"nothing":                 {func([]byte) ([]byte, error) { return nil, nil }, ErrSignature},
+		"too short":               {func(m []byte) ([]byte, error) { b, _ := good(m); return b[:63], nil }, ErrSignature},
+		"too long":                {func(m []byte) ([]byte, error) { b, _ := good(m); return append(b, 0), nil }, ErrSignature},
+		"another key's":           {func(m []byte) ([]byte, error) { return ed25519.Sign(other.k, m), nil }, ErrSignature},
+		"over other bytes":        {func(m []byte) ([]byte, error) { return good(append(m, 0)) }, ErrSignature},
+		"over bytes that it bent": {func(m []byte) ([]byte, error) { m[0] ^= 1; return good(m) }, ErrSignature},
+		"without the label":       {func([]byte) ([]byte, error) { return good(msg) }, ErrSignature},
+	} {
+		sig, err := SignWith(Held(key.Public(), c.raw), "test", network, msg)
+		if !errors.Is(err, c.want) || (err != nil) != (c.want != nil) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+		if want := key.Sign("test", network, msg); err == nil && sig != want || err != nil && sig != (Signature{}) {
+			t.Errorf("%s: returned %x", name, sig)
+		}
+	}
+	if sig, err := SignWith(key, "test", network, msg); err != nil || sig != key.Sign("test", network, msg) {
+		t.Errorf("a key at hand signs otherwise with SignWith: %v", err)
+	}
+}

@@ -129,6 +129,52 @@ func (k PrivateKey) Sign(label Label, network Hash, msg []byte) Signature {
 	return Signature(ed25519.Sign(k.k, signed(label, network, msg)))
 }
 
+// Signer signs with one key, in this process or out of it. [PrivateKey] and
+// what [Held] returns are all there are: nothing else can implement it, so
+// nothing signs without a label and a network.
+type Signer interface {
+	Public() PublicKey
+	sign(message []byte) (Signature, error)
+}
+
+func (k PrivateKey) sign(message []byte) (Signature, error) {
+	return Signature(ed25519.Sign(k.k, message)), nil
+}
+
+// held is a key that something else holds.
+type held struct {
+	key PublicKey
+	raw func(message []byte) ([]byte, error)
+}
+
+// Held returns the signer of a key that something else holds, such as an SSH
+// agent. raw is handed the bytes with label and network, and returns the plain
+// Ed25519 signature over exactly those; one that does not stand under key is
+// not passed on.
+func Held(key PublicKey, raw func(message []byte) ([]byte, error)) Signer { return held{key, raw} }
+
+func (h held) Public() PublicKey { return h.key }
+
+func (h held) sign(message []byte) (Signature, error) {
+	b, err := h.raw(bytes.Clone(message)) // whoever holds the key may write into its copy
+	if err != nil {
+		return Signature{}, err
+	}
+	if len(b) != SignatureSize || h.key.IsZero() || !keyTables.verify(h.key, message, Signature(b)) {
+		return Signature{}, ErrSignature
+	}
+	return Signature(b), nil
+}
+
+// SignWith is [PrivateKey.Sign] with any signer. An error is of whatever holds
+// the key, or [ErrSignature] where it answered with a signature that is none.
+func SignWith(s Signer, label Label, network Hash, msg []byte) (Signature, error) {
+	if s.Public().IsZero() {
+		panic("crypto: sign with no key")
+	}
+	return s.sign(signed(label, network, msg))
+}
+
 // Verify checks a labelled signature. The key must have passed
 // [ParsePublicKey] when it entered; the zero key verifies nothing.
 func Verify(key PublicKey, label Label, network Hash, msg []byte, sig Signature) error {

@@ -376,7 +376,7 @@ func TestWrongTickets(t *testing.T) {
 	apply := func(name, text string) (string, error) {
 		dir := filepath.Join(a.dir, name)
 		_, err := Apply(dir, Application{Ticket: text, Name: "Example " + name, Class: protocol.ClassNGO, Kind: "ngo",
-			Admins: []keyfile.SigningKey{a.admin}, Threshold: 1, Passphrase: passphrase, Work: 10}, time.Now())
+			Admins: []Person{asPerson(a.admin)}, Threshold: 1, Passphrase: passphrase, Work: 10}, time.Now())
 		return dir, err
 	}
 	for what, text := range map[string]string{"truncated": ticket.Text()[:len(ticket.Text())-9], "empty": "", "another word": "alliance-person-1-AAAA",

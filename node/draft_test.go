@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/national-alliance/alliance/crypto/keyfile"
 	"github.com/national-alliance/alliance/node/api"
 	"github.com/national-alliance/alliance/node/membership"
 	"github.com/national-alliance/alliance/protocol"
@@ -69,7 +68,7 @@ func TestDrafts(t *testing.T) {
 	if _, err := sec.draftOp(api.OpDraft{Kind: "reinstate", Organisation: id}); err == nil || !strings.Contains(err.Error(), "not suspended") {
 		t.Errorf("what the register would refuse is drafted: %v", err)
 	}
-	for _, app := range []Application{{Name: "Example beta", Class: protocol.ClassNGO, Kind: "ngo", Admins: []keyfile.SigningKey{signer(t)}, Threshold: 1, Passphrase: passphrase, Work: 10},
+	for _, app := range []Application{{Name: "Example beta", Class: protocol.ClassNGO, Kind: "ngo", Admins: []Person{asPerson(signer(t))}, Threshold: 1, Passphrase: passphrase, Work: 10},
 		{Of: own, Class: protocol.ClassSecretariat}} {
 		ticket, err := sec.Invite(t.Context(), time.Hour)
 		if err != nil {

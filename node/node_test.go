@@ -52,6 +52,8 @@ func signer(t *testing.T) keyfile.SigningKey {
 	return keyfile.SigningKey{Person: crypto.Hash(p), Key: k}
 }
 
+func asPerson(k keyfile.SigningKey) Person { return Person{protocol.PersonID(k.Person), k.Key} }
+
 func member(k keyfile.SigningKey) register.Member {
 	return register.Member{Key: k.Key.Public(), Person: protocol.PersonID(k.Person)}
 }
@@ -168,7 +170,7 @@ func (a *alliance) enrol(name string, class protocol.Class, kind string) *runnin
 	dir := filepath.Join(a.dir, name)
 	admin := signer(t)
 	if _, err := Apply(dir, Application{Ticket: ticket.Text(), Name: "Example " + name, Class: class, Kind: kind,
-		Admins: []keyfile.SigningKey{admin}, Threshold: 1, Passphrase: passphrase, Work: 10}, time.Now()); err != nil {
+		Admins: []Person{asPerson(admin)}, Threshold: 1, Passphrase: passphrase, Work: 10}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	r := a.start(name, dir)

@@ -5,9 +5,16 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/national-alliance/alliance/crypto"
 	"github.com/national-alliance/alliance/protocol"
 	"github.com/national-alliance/alliance/protocol/register"
 )
+
+// Person is somebody who signs: the random ID, and the key, wherever it is held.
+type Person struct {
+	ID  protocol.PersonID
+	Key crypto.Signer
+}
 
 const personPrefix = "alliance-person-1-"
 

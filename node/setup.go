@@ -140,7 +140,7 @@ type Application struct {
 	Name       string
 	Class      protocol.Class
 	Kind       string
-	Admins     []keyfile.SigningKey // their keys sign the request here
+	Admins     []Person // their keys sign the request here
 	Threshold  int
 	Passphrase string
 	Work       int
@@ -170,15 +170,18 @@ func Apply(dir string, a Application, now time.Time) (fingerprint string, err er
 		return fail(err)
 	}
 	var members []register.Member
-	var sign []crypto.PrivateKey
-	for _, k := range a.Admins {
-		members = append(members, register.Member{Key: k.Key.Public(), Person: protocol.PersonID(k.Person)})
-		sign = append(sign, k.Key)
+	var sign []crypto.Signer
+	for _, p := range a.Admins {
+		members = append(members, register.Member{Key: p.Key.Public(), Person: p.ID})
+		sign = append(sign, p.Key)
 	}
 	nk := registerKeys(keys, crypto.PrivateKey{})
 	req := register.Request{Version: 1, Network: t.Network, Name: a.Name, Class: a.Class, Code: a.Kind,
 		Administrators: register.NewSet(a.Threshold, members...), Node: nk, Recipient: reading}
-	signed := register.NewSignedRequest(req, append(sign, keys.Author, keys.Transport)...)
+	signed, err := register.NewSignedRequest(req, keys.Author, keys.Transport).SignWith(t.Network, sign...)
+	if err != nil {
+		return fail(err)
+	}
 	j.Org = signed.Encode()
 	c, err := register.DecodeSignedRequest(j.Org)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 // What ends with which exit code, as the head of main.go has it, of all that
 // needs no running network; the scripts have the rest.
 func TestExitCodeOfEverySituation(t *testing.T) {
+	t.Setenv("SSH_AUTH_SOCK", "")
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
 	put := func(name, text string) string {
@@ -100,7 +101,7 @@ func TestExitCodeOfEverySituation(t *testing.T) {
 		{2, []string{"statsu"}}, {2, []string{"status", "--bogus"}}, {2, []string{"status"}}, {2, []string{"status", "more"}}, {2, []string{"op", "sgin"}},
 		{2, []string{"help", "statsu"}}, {2, []string{"completion", "csh"}}, {2, []string{"demo", "more"}}, {2, []string{"bench", "--bogus"}},
 		{2, []string{"op", "sign", genesis}}, {2, []string{"op", "sign", put("junk.op", "junk"), "--key", key}}, {2, []string{"op", "show", pw}},
-		{2, []string{"key", "new"}}, {2, []string{"key", "new", "--out", in("n.key")}}, {2, []string{"key", "new", "--out", in("n.key"), "--passphrase-file", short}},
+		{2, []string{"key", "new"}}, {2, []string{"key", "new", "--agent", "x", "--no-passphrase", "--out", in("n.key")}}, {2, []string{"key", "new", "--out", in("n.key")}}, {2, []string{"key", "new", "--out", in("n.key"), "--passphrase-file", short}},
 		{2, []string{"key", "new", "--out", in("n.key"), "--passphrase-file", pw, "--scrypt-work", "99"}},
 		{2, []string{"key", "show", key, "--network", "x", "--purpose", "officer"}},
 		{2, []string{"init", "--dir", in("new")}}, {2, append(found("new"), "--threshold", "2")}, {2, append(found("new"), "--admin", who)}, {2, []string{"init", "--dir", in("prepared"), "--genesis", pw}},
@@ -126,6 +127,7 @@ func TestExitCodeOfEverySituation(t *testing.T) {
 		{5, []string{"join", "--dir", in("sec"), "--ticket", ticket}}, {5, []string{"join", "--dir", in("prepared"), "--ticket", ticket}},
 		{5, []string{"op", "draft", "time", "--out", pw, "--dir", in("sec")}},
 
+		{7, []string{"key", "agent"}}, {7, []string{"key", "new", "--agent", "x", "--out", in("n.key")}},
 		{7, []string{"status", "--dir", in("sec")}}, {7, []string{"unlock", "--dir", in("sec"), "--passphrase-file", pw}}, {7, []string{"lock", "--dir", in("sec")}}, {7, []string{"org", "list", "--dir", in("sec")}},
 		{7, []string{"op", "submit", genesis, "--dir", in("sec")}}, {7, []string{"daemon", "--dir", in("inuse")}},
 	} {

@@ -269,8 +269,8 @@ func (p *program) join() *cobra.Command {
 		Long: `Makes a node's folder and the request to join, signed by the newcomer's own
 administrators, and prints the fingerprint to compare by phone with the
 secretariat. 'alliance daemon' then sends the request and waits for the officers.
-Every administrator signs here, so all bring their key files. One who cannot be
-there is added afterwards, with 'alliance op draft admins'.
+Every administrator signs here, so all bring their key files, and for a key that an
+ssh-agent holds the agent is at SSH_AUTH_SOCK. One who cannot be there is added afterwards, with 'alliance op draft admins'.
 
 With --node-of it asks for a further node of an organisation that is a member
 already; that organisation's administrators admit it. A secretariat's node is
@@ -310,6 +310,9 @@ its file reading.age, as long as several nodes of one member are not finished.`,
 				return err
 			}
 			for _, path := range keys {
+				if err := atHand(path); err != nil {
+					return err
+				}
 				k, err := p.signingKey(path, keyPass)
 				if err != nil {
 					return err

@@ -52,6 +52,7 @@ var neighbours = []string{
 var owners = []struct{ module, rooms string }{
 	{"filippo.io/age", "crypto/*"},
 	{"filippo.io/edwards25519", "crypto"},
+	{"golang.org/x/crypto/ssh", "cmd/alliance"},
 	{"golang.org/x/crypto", "crypto crypto/* node/consensus"},
 	{"golang.org/x/text", "crypto/keyfile protocol protocol/* node/*"},
 	{"github.com/fxamacker/cbor", "protocol"},

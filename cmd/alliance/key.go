@@ -19,7 +19,7 @@ import (
 
 func (p *program) key() *cobra.Command {
 	c := &cobra.Command{Use: "key", Short: "signing keys of people, and the organisation's next encryption key"}
-	c.AddCommand(p.keyNew(), p.keyShow(), p.keyNext())
+	c.AddCommand(p.keyNew(), p.keyAgent(), p.keyShow(), p.keyNext())
 	return c
 }
 
@@ -39,7 +39,7 @@ func (p *program) showPerson(m register.Member) error {
 }
 
 func (p *program) keyNew() *cobra.Command {
-	var out, pass string
+	var out, pass, which string
 	var work int
 	var bare bool
 	c := &cobra.Command{
@@ -47,12 +47,29 @@ func (p *program) keyNew() *cobra.Command {
 		Short: "make a signing key and print its public half",
 		Long: `Makes a signing key for one person, with a random ID that stands for that person
 in the register instead of a name, and prints the public half: one word, to hand
-to whoever drafts. Make it on the person's own machine, never on the node.`,
-		Example: "  alliance key new --out asha.key",
-		Args:    exactly(),
+to whoever drafts. Make it on the person's own machine, never on the node.
+
+With --agent no key is made: the ssh-agent at SSH_AUTH_SOCK holds it, or a token
+behind it, and the file has only its public half and the person's ID, no secret.
+Such a file is given wherever a key file is, and the agent signs. Name the key by
+fingerprint, comment, its line in a .pub file, or the ID that 'alliance key agent'
+prints. Take a key that serves nothing else, and do not forward that agent: whoever
+reaches it can sign. Exit codes then: 2 two keys match; 3 none does; 4 it is of a
+type that cannot sign here; 6 the agent is locked or empty; 7 there is none.`,
+		Example: `  alliance key new --out asha.key
+  alliance key new --agent asha@token --out asha.key`,
+		Args: exactly(),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := need(c, "out"); err != nil {
 				return err
+			}
+			if c.Flags().Changed("agent") {
+				for _, f := range []string{"passphrase-file", "no-passphrase", "scrypt-work"} {
+					if c.Flags().Changed(f) {
+						return usage("--%s is for a key in a file, and --agent names one that the ssh-agent holds; nothing was written", f)
+					}
+				}
+				return p.keyHeld(out, which)
 			}
 			phrase := ""
 			if !bare {
@@ -77,10 +94,35 @@ to whoever drafts. Make it on the person's own machine, never on the node.`,
 	}
 	f := c.Flags()
 	f.StringVar(&out, "out", "", "the file to write")
+	f.StringVar(&which, "agent", "", "make no key, but take this one of the ssh-agent's")
 	f.StringVar(&pass, "passphrase-file", "", "take the passphrase from this file's first line; - is stdin")
 	f.BoolVar(&bare, "no-passphrase", false, "protect the file by its mode alone: for a disk that is guarded otherwise, and for trials")
 	f.IntVar(&work, "scrypt-work", 0, "work factor of the passphrase, a power of two; 0 is 18, about a second")
 	return c
+}
+
+// keyHeld writes the file of a key that the ssh-agent holds.
+func (p *program) keyHeld(out, which string) error {
+	a, err := theAgent()
+	if err != nil {
+		return err
+	}
+	keys, err := a.keys()
+	if err != nil {
+		return err
+	}
+	key, err := pick(keys, which)
+	if err != nil {
+		return err
+	}
+	k := keyfile.HeldKey{Key: key.public}
+	if _, err := rand.Read(k.Person[:]); err != nil {
+		return err
+	}
+	if err := keyfile.SaveHeld(out, k); err != nil {
+		return asInput(err)
+	}
+	return p.showPerson(register.Member{Key: k.Key, Person: protocol.PersonID(k.Person)})
 }
 
 func (p *program) keyShow() *cobra.Command {
@@ -88,7 +130,8 @@ func (p *program) keyShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show FILE",
 		Short: "print a signing key's public half",
-		Long: `Prints a signing key's public half as one word. For an alliance that stands
+		Long: `Prints a signing key's public half as one word, be the key in the file or held by
+an ssh-agent. For an alliance that stands
 already the word carries a proof that its holder has the key: then say for which
 network and as what; an administrator also of which organisation. The IDs stand
 in 'alliance status --json' and 'alliance org list --json'. A founding officer or
@@ -101,7 +144,7 @@ administrator, and those of a newcomer, sign as a whole and give no proof.`,
 			if err != nil {
 				return err
 			}
-			m := register.Member{Key: k.Key.Public(), Person: protocol.PersonID(k.Person)}
+			m := register.Member{Key: k.Key.Public(), Person: k.ID}
 			if network != "" || purpose != "" || org != "" {
 				if m.Proof, err = prove(k, network, purpose, org); err != nil {
 					return err
@@ -194,7 +237,7 @@ func addNext(path, passphrase string, published uint64, work int) (nextKey, erro
 	return v, keyfile.AddReading(path, keyfile.ReadingKey{Epoch: v.Epoch, Identity: id}, passphrase, work)
 }
 
-func prove(k keyfile.SigningKey, network, purpose, org string) (crypto.Signature, error) {
+func prove(k node.Person, network, purpose, org string) (crypto.Signature, error) {
 	var n protocol.NetworkID
 	if err := n.UnmarshalText([]byte(network)); err != nil {
 		return crypto.Signature{}, usage("--network is the ID of the network, 64 hex digits: 'alliance status --json' has it")
@@ -205,12 +248,12 @@ func prove(k keyfile.SigningKey, network, purpose, org string) (crypto.Signature
 		if org != "" {
 			return crypto.Signature{}, usage("an officer is of no organisation: leave out --organisation")
 		}
-		return register.Prove(k.Key, n, register.ForOfficer, o, k.Person), nil
+		return register.ProveWith(k.Key, n, register.ForOfficer, o, k.ID)
 	case "administrator":
 		if err := o.UnmarshalText([]byte(org)); err != nil {
 			return crypto.Signature{}, usage("--organisation is the organisation's ID, 64 hex digits: 'alliance org list --json' has it")
 		}
-		return register.Prove(k.Key, n, register.ForAdministrator, o, k.Person), nil
+		return register.ProveWith(k.Key, n, register.ForAdministrator, o, k.ID)
 	}
 	return crypto.Signature{}, usage("--purpose is officer or administrator, not %q", purpose)
 }

@@ -4,8 +4,8 @@
 //
 // What is online asks the node's API over the Unix socket in its folder, which
 // --dir or $ALLIANCE_DIR names; whoever may open the socket is the operator.
-// Signing keys are files of their own and never go near the node: 'alliance op
-// sign' needs no node.
+// Signing keys are files of their own, or held by an ssh-agent, and never go
+// near the node: 'alliance op sign' needs no node.
 //
 // # Output
 //
@@ -21,10 +21,10 @@
 //	1  a fault of the program or the machine; 'verify': damage was found
 //	2  the command or its input is wrong
 //	3  what was named does not exist
-//	4  a rule does not allow it, or a passphrase is wrong
+//	4  a rule does not allow it, a passphrase is wrong, or an ssh-agent refused
 //	5  it does not fit what is there now
-//	6  the reading identity is locked
-//	7  not now: no node answers, no peer, no leader, disk full, port or folder in use
+//	6  the reading identity is locked, or an ssh-agent is
+//	7  not now: no node or ssh-agent answers, no peer, no leader, disk full, port or folder in use
 package main
 
 import "os"

@@ -304,7 +304,11 @@ signature to its file. Several files, up to 50, get one signature that covers th
 all; each is applied by itself. No node is needed. With --dir the names that the
 node has for the IDs are told beside.
 
-At a terminal it asks before it signs.`,
+At a terminal it asks before it signs. Where the key file says that an ssh-agent
+holds the key ('alliance key new --agent'), the agent at SSH_AUTH_SOCK signs, and
+what it answers is checked. Exit codes then: 3 the key is not in it; 4 it refused,
+or answered with no true signature; 6 it is locked or empty; 7 there is none, or
+it does not answer. Nothing is signed with any of these.`,
 		Example: "  alliance op sign enrol.op --key asha.key",
 		Args:    exactly("FILE..."),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -323,7 +327,7 @@ At a terminal it asks before it signs.`,
 				}
 				ops = append(ops, f.signed.Op)
 			}
-			if _, err := keyfile.SigningProtected(key); err != nil {
+			if err := atHand(key); err != nil {
 				return err
 			}
 			p.tell(c.Context(), files)
@@ -335,7 +339,10 @@ At a terminal it asks before it signs.`,
 				return err
 			}
 			sigs, err := register.SignOps(k.Key, network, ops...)
-			if err != nil {
+			switch {
+			case err != nil && kindOf(err) != api.Internal: // whatever holds the key says it
+				return err
+			case err != nil:
 				return usage("%v; nothing was signed", err)
 			}
 			var done []described
@@ -354,7 +361,7 @@ At a terminal it asks before it signs.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&key, "key", "", "your signing key's file")
+	f.StringVar(&key, "key", "", "your key's file, as 'alliance key new' wrote it")
 	f.StringVar(&pass, "passphrase-file", "", "take the key's passphrase from this file's first line; - is stdin")
 	f.BoolVar(&yes, "yes", false, "do not ask at the terminal")
 	return c

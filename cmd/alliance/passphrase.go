@@ -12,6 +12,7 @@ import (
 
 	"github.com/national-alliance/alliance/crypto/keyfile"
 	"github.com/national-alliance/alliance/node"
+	"github.com/national-alliance/alliance/protocol"
 )
 
 // passphrase takes a passphrase from a file's first line ("-": of stdin), or
@@ -99,19 +100,48 @@ func (p *program) passphraseFile(file string) (string, error) {
 }
 
 // signingKey loads a person's key file, and asks for its passphrase where it
-// has one.
-func (p *program) signingKey(path, passphraseFile string) (keyfile.SigningKey, error) {
+// has one. A key that an ssh-agent holds is asked for when it signs.
+func (p *program) signingKey(path, passphraseFile string) (node.Person, error) {
+	held, ok, err := keyfile.LoadHeld(path)
+	if err != nil {
+		return node.Person{}, err
+	}
+	if ok {
+		return node.Person{ID: protocol.PersonID(held.Person), Key: p.heldBy(held.Key)}, nil
+	}
 	protected, err := keyfile.SigningProtected(path)
 	if err != nil {
-		return keyfile.SigningKey{}, err
+		return node.Person{}, err
 	}
 	pass := ""
 	if protected {
 		if pass, err = p.passphrase(passphraseFile, path, false); err != nil {
-			return keyfile.SigningKey{}, err
+			return node.Person{}, err
 		}
 	}
-	return keyfile.LoadSigning(path, pass)
+	k, err := keyfile.LoadSigning(path, pass)
+	if err != nil {
+		return node.Person{}, err
+	}
+	return node.Person{ID: protocol.PersonID(k.Person), Key: k.Key}, nil
+}
+
+// atHand makes sure, before a person is asked anything, that a key file is one,
+// and that the ssh-agent has the key where it is to sign.
+func atHand(path string) error {
+	held, ok, err := keyfile.LoadHeld(path)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		_, err := keyfile.SigningProtected(path)
+		return err
+	}
+	a, err := theAgent()
+	if err == nil {
+		_, err = a.holding(held.Key)
+	}
+	return err
 }
 
 // confirm asks at a terminal before signing n operations.

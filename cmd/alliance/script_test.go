@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh/agent"
 )
 
 // The scripts in testdata are stories of real processes: the test binary runs
@@ -22,6 +23,8 @@ import (
 //	node DIR…             make folders with a configuration for a test: free ports
 //	                      on loopback, quick passphrases, short waits
 //	key FILE…             make signing keys without passphrase
+//	agent NAME COMMENT…   an ssh-agent in $SSH_AUTH_SOCK, with an Ed25519 key for
+//	                      each comment; each named agent is another one
 //	take NAME REGEXP      set $NAME to the first group found in the last stdout
 //	until REGEXP CMD…     run alliance until its stdout or stderr matches; not
 //	                      the command's success but the text is asked for
@@ -58,6 +61,7 @@ func TestScript(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("ALLIANCE_DIR", "")
+			e.Setenv("SSH_AUTH_SOCK", "")
 			work, err := os.MkdirTemp(nodes, "")
 			e.Setenv("N", work)
 			e.Setenv("DEMO", demo)
@@ -65,7 +69,7 @@ func TestScript(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"node": cmdNode, "key": cmdKey, "take": cmdTake, "until": cmdUntil, "cut": cmdCut, "exits": cmdExits, "replace": cmdReplace, "hold": cmdHold,
+			"node": cmdNode, "key": cmdKey, "agent": cmdAgent, "take": cmdTake, "until": cmdUntil, "cut": cmdCut, "exits": cmdExits, "replace": cmdReplace, "hold": cmdHold,
 			"founded": cmdFounded, "applied": cmdApplied, "admitted": cmdAdmitted,
 		},
 	})
@@ -122,6 +126,18 @@ func cmdKey(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(ts.Exec("alliance", "key", "new", "--out", ts.MkAbs(name+".key"), "--no-passphrase"))
 		ts.Setenv(strings.ToUpper(name), strings.TrimSpace(ts.ReadFile("stdout")))
 	}
+}
+
+func cmdAgent(ts *testscript.TestScript, _ bool, args []string) {
+	keyring := agent.NewKeyring()
+	for _, comment := range args[1:] {
+		ts.Check(keyring.Add(agentAdds(comment)))
+	}
+	socket := filepath.Join(ts.Getenv("N"), args[0]+".sock")
+	stop, err := serveAgent(socket, keyring)
+	ts.Check(err)
+	ts.Defer(stop)
+	ts.Setenv("SSH_AUTH_SOCK", socket)
 }
 
 // alliance runs the program and takes its success for granted.

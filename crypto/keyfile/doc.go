@@ -14,18 +14,21 @@
 //
 // Officers and administrators have a third kind, which never goes near a
 // server: one signing key with the person's random ID ([SigningKey]), under a
-// passphrase or, where the disk is guarded otherwise, without.
+// passphrase or, where the disk is guarded otherwise, without. Where an
+// ssh-agent, or a token behind one, holds the key, the file has its public half
+// instead ([HeldKey]): no secret is in it, and others may read it.
 //
 // # Format
 //
-// Node keys and signing keys are JSON (RFC 8259), written in exactly one way:
+// Node keys, signing keys and held keys are JSON (RFC 8259), written in exactly one way:
 // two spaces of indentation, fields in the order below, a newline at the end.
 // 32-byte values are 64 lower-case hex digits; Ed25519 keys are RFC 8032 seeds.
 //
-//	file     "alliance node keys" | "alliance signing key" | "alliance reading identities"
+//	file     "alliance node keys" | "alliance signing key" | "alliance held key" | "alliance reading identities"
 //	version  1
 //	  node keys:           transport, author (hex), sealing (AGE-SECRET-KEY-PQ-1…), store, raft (hex)
 //	  signing key:         person, seed (hex)
+//	  held key:            person, key (hex)
 //	  reading identities:  identities: [{epoch (a number), secret (AGE-SECRET-KEY-PQ-1…)}], epochs ascending
 //	check    labelled hash "key-file", of no network, over the same JSON with check ""
 //

@@ -339,3 +339,63 @@ func TestKeysNeverPrint(t *testing.T) {
 		}
 	}
 }
+
+// A held key's file has no secret: others may read it, and may not change it.
+func TestHeldKey(t *testing.T) {
+	k := testSigning(t)
+	want := HeldKey{k.Person, k.Key.Public()}
+	path := filepath.Join(t.TempDir(), "officer.key")
+	if err := SaveHeld(path, want); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok, err := LoadHeld(path); err != nil || !ok || got != want {
+		t.Errorf("another key came back: %v, %v, %v", got, ok, err)
+	}
+	if err := SaveHeld(path, want); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("second save: %v", err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := fmt.Sprintf("{\n  \"file\": \"alliance held key\",\n  \"version\": 1,\n  \"person\": %q,\n  \"key\": %q,\n  \"check\": %%q\n}\n", want.Person, want.Key)
+	check := crypto.Sum("key-file", crypto.Hash{}, fmt.Appendf(nil, body, ""))
+	if form := fmt.Sprintf(body, check); string(text) != form {
+		t.Errorf("got\n%s\nwant\n%s", text, form)
+	}
+	if bytes.Contains(text, []byte(strings.Repeat("07", 32))) {
+		t.Error("the seed is in it")
+	}
+	if _, err := LoadSigning(path, ""); err == nil {
+		t.Error("read as a signing key")
+	}
+	for _, bad := range []HeldKey{{Key: want.Key}, {Person: want.Person}, {want.Person, crypto.PublicKey{1}}} {
+		if err := SaveHeld(path+"2", bad); err == nil {
+			t.Errorf("saved %v", bad)
+		}
+	}
+
+	signing := filepath.Join(t.TempDir(), "signing.key")
+	if err := SaveSigning(signing, k, "", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := LoadHeld(signing); ok || err != nil {
+		t.Errorf("a signing key is taken for a held one: %v, %v", ok, err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(text, []byte(want.Key.String()), []byte(strings.Repeat("0", 64)), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := LoadHeld(path); !errors.Is(err, ErrDamaged) {
+		t.Errorf("changed: %v", err)
+	}
+	small := encode(heldKind, &heldFile{Person: want.Person.String(), Key: "01" + strings.Repeat("0", 62)})
+	if err := os.WriteFile(path, small, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := LoadHeld(path); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a point of small order: %v", err)
+	}
+	if _, _, err := LoadHeld(path + "none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", err)
+	}
+}

@@ -48,6 +48,22 @@ func TestLoadNodeCredential(t *testing.T) {
 	}
 }
 
+func TestHeldKeyMayBeReadAndNotChanged(t *testing.T) {
+	k := testSigning(t)
+	path := filepath.Join(t.TempDir(), "held")
+	if err := SaveHeld(path, HeldKey{k.Person, k.Key.Public()}); err != nil {
+		t.Fatal(err)
+	}
+	for mode, want := range map[os.FileMode]error{0o644: nil, 0o600: nil, 0o755: nil, 0o664: ErrExposed, 0o646: ErrExposed} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok, err := LoadHeld(path); !errors.Is(err, want) || ok != (want == nil) {
+			t.Errorf("mode %o: %v, %v", mode, ok, err)
+		}
+	}
+}
+
 func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe")

@@ -56,7 +56,7 @@ type head struct {
 
 const version = 1
 
-// document is a pointer to one of the three JSON shapes.
+// document is a pointer to one of the four JSON shapes.
 type document interface {
 	fileHead() *head
 	checkField() *string

@@ -168,10 +168,23 @@ func NewSignedRequest(r Request, keys ...crypto.PrivateKey) SignedRequest {
 
 // Sign adds signatures.
 func (s SignedRequest) Sign(network protocol.NetworkID, keys ...crypto.PrivateKey) SignedRequest {
+	for _, k := range keys {
+		s, _ = s.SignWith(network, k) // a key at hand does not fail
+	}
+	return s
+}
+
+// SignWith adds signatures with keys that something else may hold. Where one
+// fails none is added.
+func (s SignedRequest) SignWith(network protocol.NetworkID, keys ...crypto.Signer) (SignedRequest, error) {
 	id := OrgIDOf(network, s.Request)
 	out := slices.Clone(s.Signatures)
 	for _, k := range keys {
-		n := RequestSignature{k.Public(), k.Sign(labelJoin, crypto.Hash(network), id[:])}
+		sig, err := crypto.SignWith(k, labelJoin, crypto.Hash(network), id[:])
+		if err != nil {
+			return s, fmt.Errorf("sign request: %w", err)
+		}
+		n := RequestSignature{k.Public(), sig}
 		i, ok := slices.BinarySearchFunc(out, n.Key, func(s RequestSignature, k crypto.PublicKey) int { return bytes.Compare(s.Key[:], k[:]) })
 		if ok {
 			out[i] = n
@@ -179,7 +192,7 @@ func (s SignedRequest) Sign(network protocol.NetworkID, keys ...crypto.PrivateKe
 			out = slices.Insert(out, i, n)
 		}
 	}
-	return SignedRequest{s.Request, out}
+	return SignedRequest{s.Request, out}, nil
 }
 
 // Encode returns the signed request's bytes, as they travel and as the

@@ -86,7 +86,7 @@ func joinHashes(list []crypto.Hash) []byte {
 
 // SignOps approves operations with one signature and returns it once for each
 // operation, in their order. One operation gets a signature over itself alone.
-func SignOps(key crypto.PrivateKey, network protocol.NetworkID, ops ...[]byte) ([]Signature, error) {
+func SignOps(key crypto.Signer, network protocol.NetworkID, ops ...[]byte) ([]Signature, error) {
 	if len(ops) == 0 || len(ops) > MaxBatch {
 		return nil, fmt.Errorf("sign operations: %d at once, 1 to %d are allowed", len(ops), MaxBatch)
 	}
@@ -98,7 +98,11 @@ func SignOps(key crypto.PrivateKey, network protocol.NetworkID, ops ...[]byte) (
 	if len(slices.Compact(slices.Clone(list))) != len(ops) {
 		return nil, fmt.Errorf("sign operations: the same operation stands twice")
 	}
-	s := Signature{Key: key.Public(), Signature: key.Sign(labelApprove, crypto.Hash(network), joinHashes(list))}
+	sig, err := crypto.SignWith(key, labelApprove, crypto.Hash(network), joinHashes(list))
+	if err != nil {
+		return nil, fmt.Errorf("sign operations: %w", err)
+	}
+	s := Signature{Key: key.Public(), Signature: sig}
 	if len(list) > 1 {
 		s.List = list
 	}

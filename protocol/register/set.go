@@ -59,6 +59,15 @@ func Prove(key crypto.PrivateKey, network protocol.NetworkID, p Purpose, org pro
 	return key.Sign(labelPossession, crypto.Hash(network), possession(p, org, holder))
 }
 
+// ProveWith is [Prove] with a key that something else may hold.
+func ProveWith(key crypto.Signer, network protocol.NetworkID, p Purpose, org protocol.OrgID, holder [32]byte) (crypto.Signature, error) {
+	sig, err := crypto.SignWith(key, labelPossession, crypto.Hash(network), possession(p, org, holder))
+	if err != nil {
+		return crypto.Signature{}, fmt.Errorf("prove possession: %w", err)
+	}
+	return sig, nil
+}
+
 func possession(p Purpose, org protocol.OrgID, holder [32]byte) []byte {
 	m := append([]byte{byte(p)}, org[:]...)
 	return append(m, holder[:]...)

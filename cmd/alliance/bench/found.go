@@ -75,7 +75,7 @@ func Found(ctx context.Context, dir string, work int, newcomers ...Newcomer) (se
 			return secretariat, nil, err
 		}
 		if _, err := node.Apply(at, node.Application{Ticket: tickets[i], Name: "Example " + c.Name, Class: c.Class, Kind: c.Kind,
-			Admins: []keyfile.SigningKey{admin}, Threshold: 1, Passphrase: Passphrase, Work: c.Work}, time.Now()); err != nil {
+			Admins: []node.Person{{ID: protocol.PersonID(admin.Person), Key: admin.Key}}, Threshold: 1, Passphrase: Passphrase, Work: c.Work}, time.Now()); err != nil {
 			return secretariat, nil, err
 		}
 		n, err := f.run(ctx, at)
