@@ -398,6 +398,19 @@ func TestAttackJunkSpendsPushersQuota(t *testing.T) {
 	})
 }
 
+// withhold lets no section reach a node that does not come with its record.
+func (w *world) withhold(node string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fails = func(from, _, proto string) bool { return from == node && proto == ProtoFetch }
+	w.chaos = func(_, to, proto string, frame []byte) [][]byte {
+		if p, err := protocol.Decode[Push](frame, MaxPushFrame); to == node && proto == ProtoPush && err == nil && p.Record == nil {
+			return nil
+		}
+		return [][]byte{frame}
+	}
+}
+
 // A receipt is signed while the disk works, for what will be true if nothing
 // else lacks. Where an earlier record lacks a section it says no more than is
 // here.
@@ -407,15 +420,7 @@ func TestAttackEarlyReceipt(t *testing.T) {
 		w.run("S1")
 		w.link("A1", "B1", "S1")
 		a.ready("B", "S")
-		w.mu.Lock()
-		w.fails = func(from, _, proto string) bool { return from == "B1" && proto == ProtoFetch }
-		w.chaos = func(_, to, proto string, frame []byte) [][]byte {
-			if p, err := protocol.Decode[Push](frame, MaxPushFrame); to == "B1" && proto == ProtoPush && err == nil && p.Record == nil {
-				return nil // B's section does not come
-			}
-			return [][]byte{frame}
-		}
-		w.mu.Unlock()
+		w.withhold("B1")
 		d := draftTo("B", "S")
 		d.Contents = body(strings.Repeat("invented ", 20_000))
 		large := a.sendDraft(d)
@@ -492,15 +497,7 @@ func TestAttackJunkSectionsSpendPushersQuota(t *testing.T) {
 		w.run("G1")
 		w.link("A1", "B1", "S1")
 		a.ready("B", "S")
-		w.mu.Lock()
-		w.fails = func(from, _, proto string) bool { return from == "B1" && proto == ProtoFetch }
-		w.chaos = func(_, to, proto string, frame []byte) [][]byte {
-			if p, err := protocol.Decode[Push](frame, MaxPushFrame); to == "B1" && proto == ProtoPush && err == nil && p.Record == nil {
-				return nil // B's section does not come
-			}
-			return [][]byte{frame}
-		}
-		w.mu.Unlock()
+		w.withhold("B1")
 		d := draftTo("B", "S")
 		d.Contents = body(strings.Repeat("invented ", 20_000))
 		sent := a.sendDraft(d)

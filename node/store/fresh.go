@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 )
@@ -104,41 +105,36 @@ func (s *Store) giver() {
 
 // give gives badger what is fresh and waits until it has it; not as one
 // transaction, since it is read here until all of it is there, and the journal
-// has it. An error stands until the files are opened again. Called with s.files held for reading.
+// has it. An error stands until the files are opened again. Called with s.files
+// held for reading.
 func (s *Store) give() error {
-	f := &s.fresh
-	f.giving.Lock()
-	defer f.giving.Unlock()
-	if f.failed != nil {
-		return f.failed
+	s.fresh.giving.Lock()
+	defer s.fresh.giving.Unlock()
+	if s.fresh.failed != nil {
+		return s.fresh.failed
 	}
-	f.mu.Lock()
-	f.given, f.rows, f.size = f.rows, make(map[string][]byte), 0
-	f.mu.Unlock()
 	return s.hand()
 }
 
-// giveAgain is give with what failed before, and whatever stood in the way.
-// Called with s.files held for writing.
+// giveAgain is give also after it failed. Called with s.files held for writing.
 func (s *Store) giveAgain() error {
+	s.fresh.giving.Lock()
+	defer s.fresh.giving.Unlock()
+	return s.hand()
+}
+
+// hand hands badger what is fresh, and what it did not take before. Called with
+// giving held.
+func (s *Store) hand() (err error) {
 	f := &s.fresh
-	f.giving.Lock()
-	defer f.giving.Unlock()
 	f.mu.Lock()
-	for k, v := range f.rows { // they are newer
-		if f.given == nil {
-			f.given = make(map[string][]byte)
-		}
-		f.given[k] = v
+	if len(f.given) == 0 {
+		f.given = f.rows
+	} else {
+		maps.Copy(f.given, f.rows) // these are newer
 	}
 	f.rows, f.size = make(map[string][]byte), 0
 	f.mu.Unlock()
-	return s.hand()
-}
-
-// hand hands badger what is set aside for it. Called with giving held.
-func (s *Store) hand() (err error) {
-	f := &s.fresh
 	if len(f.given) == 0 {
 		return nil
 	}
@@ -153,16 +149,13 @@ func (s *Store) hand() (err error) {
 		}
 	}()
 	s.logs.reserve()
-	f.version++
-	w := s.db.NewWriteBatchAt(f.version)
-	defer w.Cancel()
+	rows := make([]journalRow, 0, len(f.given))
 	for k, v := range f.given {
-		if err := (journalRow{[]byte(k), v}).into(w); err != nil {
-			return fmt.Errorf("write row: %w", err)
-		}
+		rows = append(rows, journalRow{[]byte(k), v})
 	}
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("write rows: %w", err)
+	f.version++
+	if err := applyRows(s.db, rows, f.version); err != nil {
+		return err
 	}
 	s.db.SetDiscardTs(f.version)
 	return nil

@@ -128,12 +128,8 @@ func (s *Store) Close() error {
 	defer s.files.Unlock()
 	var err error
 	if s.db != nil {
-		if err = s.give(); err == nil { // else the journal keeps it
-			err = closeBadger(s.db)
-		} else {
-			err = errors.Join(err, closeBadger(s.db))
-		}
-		if err == nil {
+		err = s.give()
+		if err = errors.Join(err, closeBadger(s.db)); err == nil { // else the journal keeps what is lacking
 			err = s.journal.remove()
 		}
 		s.db = nil
@@ -235,17 +231,17 @@ func (s *Store) openFiles() (err error) {
 	return nil
 }
 
-// applyRows writes a recovered frame's rows into the database.
+// applyRows writes rows into the database and waits until it has them.
 func applyRows(db *badger.DB, rows []journalRow, version uint64) error {
 	w := db.NewWriteBatchAt(version)
 	defer w.Cancel()
 	for _, r := range rows {
 		if err := r.into(w); err != nil {
-			return fmt.Errorf("apply journal: %w", err)
+			return fmt.Errorf("give rows to the database: %w", err)
 		}
 	}
 	if err := w.Flush(); err != nil {
-		return fmt.Errorf("apply journal: %w", err)
+		return fmt.Errorf("give rows to the database: %w", err)
 	}
 	return nil
 }
