@@ -60,6 +60,15 @@ func theAgent() (sshAgent, error) {
 	return a, nil
 }
 
+// agentKeys lists what the ssh-agent holds.
+func agentKeys() ([]agentKey, error) {
+	a, err := theAgent()
+	if err != nil {
+		return nil, err
+	}
+	return a.keys()
+}
+
 // ask connects, for at most so long.
 func (a sshAgent) ask(wait time.Duration, do func(agent.ExtendedAgent) error) error {
 	deadline := time.Now().Add(wait)
@@ -233,11 +242,7 @@ is no agent.`,
 		Example: "  alliance key agent",
 		Args:    exactly(),
 		RunE: func(*cobra.Command, []string) error {
-			a, err := theAgent()
-			if err != nil {
-				return err
-			}
-			keys, err := a.keys()
+			keys, err := agentKeys()
 			if err != nil {
 				return err
 			}

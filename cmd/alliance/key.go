@@ -103,11 +103,7 @@ type that cannot sign here; 6 the agent is locked or empty; 7 there is none.`,
 
 // keyHeld writes the file of a key that the ssh-agent holds.
 func (p *program) keyHeld(out, which string) error {
-	a, err := theAgent()
-	if err != nil {
-		return err
-	}
-	keys, err := a.keys()
+	keys, err := agentKeys()
 	if err != nil {
 		return err
 	}
